@@ -1,0 +1,39 @@
+"""The configuration file, as read from TOML. Unknown keys and wrong types are refused with their path in the file."""
+
+from typing import Any
+
+import msgspec
+
+from .pool import PoolConfig
+
+DRIVER_NAME = "holdall.csi.dev"
+
+
+class NodeEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ``[[node]]`` of a controller: where a node offers its Controller services."""
+
+    name: str
+    endpoint: str
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a role is started with, from file, options and environment together. Times in seconds."""
+
+    driver_name: str = DRIVER_NAME
+    node_id: str = ""
+    state_dir: str = ""
+    endpoint: str = ""
+    controller_endpoint: str = ""
+    metrics_address: str = ""
+    max_volumes_per_node: int = 128
+    pools: tuple[PoolConfig, ...] = ()
+    nodes: tuple[NodeEndpoint, ...] = ()
+    default_pool: dict[str, Any] = {}
+    freeze_deadline: float = 10.0
+    pool_threads: int = 8
+    pool_patience: float = 20.0
+    """How long a read waits for a pool whose threads are all stuck, before UNAVAILABLE."""
+
+    @property
+    def topology_key(self) -> str:
+        return f"{self.driver_name}/node"
