@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class IdentityStub:
-    """Missing associated documentation comment in .proto file."""
+    """Who the plugin is and whether it works. Served by every plugin, on every socket.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -52,22 +53,27 @@ class IdentityStub:
 
 
 class IdentityServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Who the plugin is and whether it works. Served by every plugin, on every socket.
+    """
 
     def GetPluginInfo(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The driver's name and version.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPluginCapabilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Which other services there are, and what holds for the plugin as a whole.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Probe(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Health, asked at start and by the liveness probe. "Not ready yet" is an OK with ready = false;
+        FAILED_PRECONDITION means it needs a restart.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -99,7 +105,8 @@ def add_IdentityServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Identity:
-    """Missing associated documentation comment in .proto file."""
+    """Who the plugin is and whether it works. Served by every plugin, on every socket.
+    """
 
     @staticmethod
     def GetPluginInfo(request,
@@ -184,7 +191,8 @@ class Identity:
 
 
 class ControllerStub:
-    """Missing associated documentation comment in .proto file."""
+    """Volumes and snapshots, from anywhere in the cluster.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -280,106 +288,128 @@ class ControllerStub:
 
 
 class ControllerServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Volumes and snapshots, from anywhere in the cluster.
+    """
 
     def CreateVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Makes a volume, empty or filled from a source. The name is the key for retries: the same request gives
+        the same volume, a differing one ALREADY_EXISTS.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Removes a volume and its data. OK if there is none; FAILED_PRECONDITION, with nothing changed, while it
+        is in use or snapshots need it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerPublishVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Attaches a volume to a node, before that node may stage or publish it. Already attached there is OK, but
+        with other arguments ALREADY_EXISTS.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerUnpublishVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Detaches a volume from one node, or from every one. OK if it was not attached.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ValidateVolumeCapabilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Whether an existing volume can be used in these ways. All are confirmed, or none with a message why.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListVolumes(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """All volumes, in pages.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerListVolumeHealth(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Volumes with something wrong, in pages; a healthy volume is left out.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerGetVolumeHealth(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What is wrong with one volume, as seen from the controller.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCapacity(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Room for new volumes of a given kind in a given place.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerGetCapabilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Which of the RPCs below are offered; others answer UNIMPLEMENTED.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Cuts a snapshot of a volume at one moment. Returns once it is cut, which may be before it is usable;
+        repeated by name until ready_to_use.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Removes a snapshot. OK if there is none; INVALID_ARGUMENT for a member of a group snapshot.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSnapshots(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Snapshots, in pages, all or by a filter. An id nobody knows gives an empty list, not an error.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One snapshot; NOT_FOUND if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerExpandVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Grows a volume. OK if it is large enough already; never shrinks.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerGetVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One volume; NOT_FOUND if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ControllerModifyVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Changes a volume's mutable parameters, all or none: after INVALID_ARGUMENT nothing has changed.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -481,7 +511,8 @@ def add_ControllerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Controller:
-    """Missing associated documentation comment in .proto file."""
+    """Volumes and snapshots, from anywhere in the cluster.
+    """
 
     @staticmethod
     def CreateVolume(request,
@@ -944,7 +975,8 @@ class Controller:
 
 
 class GroupControllerStub:
-    """Missing associated documentation comment in .proto file."""
+    """Snapshots of several volumes at one moment.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -975,28 +1007,33 @@ class GroupControllerStub:
 
 
 class GroupControllerServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Snapshots of several volumes at one moment.
+    """
 
     def GroupControllerGetCapabilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Which of the RPCs below are offered.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateVolumeGroupSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Cuts a consistent snapshot of all the volumes, or of none. The name is the key for retries.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVolumeGroupSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Removes a group snapshot with every member. OK if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetVolumeGroupSnapshot(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One group snapshot; NOT_FOUND if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1033,7 +1070,8 @@ def add_GroupControllerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GroupController:
-    """Missing associated documentation comment in .proto file."""
+    """Snapshots of several volumes at one moment.
+    """
 
     @staticmethod
     def GroupControllerGetCapabilities(request,
@@ -1145,7 +1183,9 @@ class GroupController:
 
 
 class SnapshotMetadataStub:
-    """Missing associated documentation comment in .proto file."""
+    """Which blocks of a snapshot hold data or changed, for backup tools that skip the others. A broken stream is
+    taken up again with starting_offset.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -1166,16 +1206,20 @@ class SnapshotMetadataStub:
 
 
 class SnapshotMetadataServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Which blocks of a snapshot hold data or changed, for backup tools that skip the others. A broken stream is
+    taken up again with starting_offset.
+    """
 
     def GetMetadataAllocated(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The ranges of one snapshot that hold data.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMetadataDelta(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The ranges that differ between two snapshots of one volume.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1202,7 +1246,9 @@ def add_SnapshotMetadataServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SnapshotMetadata:
-    """Missing associated documentation comment in .proto file."""
+    """Which blocks of a snapshot hold data or changed, for backup tools that skip the others. A broken stream is
+    taken up again with starting_offset.
+    """
 
     @staticmethod
     def GetMetadataAllocated(request,
@@ -1260,7 +1306,8 @@ class SnapshotMetadata:
 
 
 class NodeStub:
-    """Missing associated documentation comment in .proto file."""
+    """What happens on the node where a volume is used. Kubernetes' kubelet calls it.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -1321,64 +1368,76 @@ class NodeStub:
 
 
 class NodeServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What happens on the node where a volume is used. Kubernetes' kubelet calls it.
+    """
 
     def NodeStageVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Readies a volume once per node: opens, checks, formats and mounts it at the staging path.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeUnstageVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Undoes NodeStageVolume, after the last unpublish. OK if nothing is staged.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodePublishVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Gives a volume to one pod, at its target path.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeUnpublishVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Takes a volume away from one pod and removes the target path. OK if nothing is there.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeGetVolumeStats(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """How full a volume is. Asked for often, so it must not hang on a dead mount.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeGetVolumeHealth(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What is wrong with one volume, as seen from this node.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeGetStorageHealth(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What is wrong with the stores below, as seen from this node, whatever the volume.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeExpandVolume(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Grows what is on this node, as a rule the file system, after the controller grew the volume. OK if it is
+        large enough already.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeGetCapabilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Which of the RPCs above are offered.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NodeGetInfo(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The node's id and place; asked once, when the plugin registers.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1445,7 +1504,8 @@ def add_NodeServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Node:
-    """Missing associated documentation comment in .proto file."""
+    """What happens on the node where a volume is used. Kubernetes' kubelet calls it.
+    """
 
     @staticmethod
     def NodeStageVolume(request,

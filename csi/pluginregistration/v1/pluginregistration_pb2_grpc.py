@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RegistrationStub:
-    """Missing associated documentation comment in .proto file."""
+    """Served by the plugin, called by the kubelet.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,16 +48,19 @@ class RegistrationStub:
 
 
 class RegistrationServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Served by the plugin, called by the kubelet.
+    """
 
     def GetInfo(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What plugin this is, and where it is served.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NotifyRegistrationStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Whether the kubelet took it. After a refusal the plugin exits, so that it is started and tried again.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -83,7 +87,8 @@ def add_RegistrationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Registration:
-    """Missing associated documentation comment in .proto file."""
+    """Served by the plugin, called by the kubelet.
+    """
 
     @staticmethod
     def GetInfo(request,
