@@ -1,5 +1,11 @@
 """One owner at a time: a lock file that says who holds it."""
 
+import fcntl
+import os
+
+from ..model.errors import FailedPrecondition
+from .failure import during
+
 
 class Lock:
     """A held lock. It ends with ``release`` or with our process, however that dies (flock(2))."""
@@ -13,15 +19,51 @@ class Lock:
         """Take the lock at ``path`` and write ``owner`` (pid, node, command: one line) into it.
 
         The file is never removed: a second process could then lock a new one. Raises FailedPrecondition naming the
-        holder when it is held, HostFailed.
+        holder when it is held, HostFailed, NoSpace.
         """
-        raise NotImplementedError
+        with during(f"locking {path}"):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                if not _try_lock(fd):
+                    message = f"{path} is held by another process: {_read(fd) or 'it has not said who it is'}"
+                    raise FailedPrecondition(message)
+                # A full filesystem must not keep an owner from its pool (deleting is how it gets room again), so the
+                # old line is overwritten in place rather than cut away first.
+                line = owner.encode() + b"\n"
+                os.pwrite(fd, line, 0)
+                os.ftruncate(fd, len(line))
+            except BaseException:
+                os.close(fd)
+                raise
+        return cls(path, fd)
 
     def release(self) -> None:
         """Give the lock up; nothing happens if it was."""
-        raise NotImplementedError
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def holder(path: str) -> str:
     """What the present holder of the lock at ``path`` wrote into it; empty if nobody holds it. Raises HostFailed."""
-    raise NotImplementedError
+    with during(f"reading the lock {path}"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return ""
+        try:
+            return "" if _try_lock(fd, fcntl.LOCK_SH) else _read(fd)
+        finally:
+            os.close(fd)
+
+
+def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(fd: int) -> str:
+    return os.pread(fd, 4096, 0).decode(errors="replace").strip()
