@@ -104,7 +104,7 @@ class Backend(Protocol):
     def ensure_trashed(self, volume: Volume, trash_id: str) -> None:
         """The volume's data lies in the trash under ``trash_id``; its id is free. Nothing to do when it is not there."""
 
-    def ensure_purged(self, volume: Volume | None, trash_id: str, wipe: str, progress: Progress) -> None:
+    def ensure_purged(self, thing: Volume | Snapshot, trash_id: str, wipe: str, progress: Progress) -> None:
         """Nothing under ``trash_id`` is left; the space is given back. ``wipe``: none, discard, zero."""
 
     def trash_allocated(self, trash_id: str) -> int:
@@ -245,6 +245,14 @@ class Upkeep(Protocol):
 
     def chores(self) -> Sequence[tuple[str, Callable[[Progress], None]]]:
         """Name and body of what is due now; usually empty. Quick."""
+
+
+@runtime_checkable
+class Reclaim(Protocol):
+    """Where freed space must be handed to what lies below (a sparse image on the host)."""
+
+    def reclaim(self) -> None:
+        """What purges freed is free below as well. Called once after a batch of purges, not after each."""
 
 
 @runtime_checkable
