@@ -2,9 +2,14 @@
 
 import fcntl
 import os
+import time
 
-from ..model.errors import FailedPrecondition
-from .failure import during
+from ..model.errors import InUse
+from .failure import FULL, during
+
+# Somebody who only asks (holder) has the lock for microseconds.
+PATIENCE = 0.2
+PAUSE = 0.02
 
 
 class Lock:
@@ -18,20 +23,19 @@ class Lock:
     def acquire(cls, path: str, owner: str) -> "Lock":
         """Take the lock at ``path`` and write ``owner`` (pid, node, command: one line) into it.
 
-        The file is never removed: a second process could then lock a new one. Raises FailedPrecondition naming the
+        The file is never removed: a second process could then lock a new one. Raises InUse naming the
         holder when it is held, HostFailed, NoSpace.
         """
         with during(f"locking {path}"):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                if not _try_lock(fd):
-                    message = f"{path} is held by another process: {_read(fd) or 'it has not said who it is'}"
-                    raise FailedPrecondition(message)
-                # A full filesystem must not keep an owner from its pool (deleting is how it gets room again), so the
-                # old line is overwritten in place rather than cut away first.
-                line = owner.encode() + b"\n"
-                os.pwrite(fd, line, 0)
-                os.ftruncate(fd, len(line))
+                patience = time.monotonic() + PATIENCE
+                while not _try_lock(fd):
+                    if time.monotonic() > patience:
+                        message = f"{path} is held by another process: {_read(fd) or 'it has not said who it is'}"
+                        raise InUse(message)
+                    time.sleep(PAUSE)
+                _write(fd, owner.encode() + b"\n")
             except BaseException:
                 os.close(fd)
                 raise
@@ -67,3 +71,13 @@ def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 def _read(fd: int) -> str:
     return os.pread(fd, 4096, 0).decode(errors="replace").strip()
+
+
+def _write(fd: int, line: bytes) -> None:
+    """Say who holds the lock, if there is room: a full filesystem must not keep a pool from its owner, who can purge."""
+    try:
+        os.pwrite(fd, line, 0)
+        os.ftruncate(fd, len(line))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
