@@ -104,6 +104,26 @@ def make_dir(path: str, mode: int = 0o700) -> bool:
 
 
 @effect
+def make_file(path: str, mode: int = 0o600) -> bool:
+    """Make one empty file with exactly ``mode``, whatever the umask; True if it was not there. Parents must exist.
+
+    An existing ordinary file is left as it is. Raises NoSpace, HostFailed (EEXIST when something else is there).
+    """
+    with during(f"making the file {path}"):
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        except FileExistsError:
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise
+            return False
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+        return True
+
+
+@effect
 def remove_file(path: str) -> bool:
     """Remove a file, device or symbolic link (never what it points to); True if it was there. Raises HostFailed."""
     with during(f"removing {path}"):

@@ -25,7 +25,11 @@ class AccessMode(enum.IntEnum):
     @property
     def one_target(self) -> bool:
         """Whether a second target path on one node is refused (CSI NodePublishVolume, table T1/T2)."""
-        return self in (AccessMode.SINGLE_NODE_WRITER, AccessMode.SINGLE_NODE_SINGLE_WRITER)
+        return self in (
+            AccessMode.SINGLE_NODE_WRITER,
+            AccessMode.SINGLE_NODE_READER_ONLY,
+            AccessMode.SINGLE_NODE_SINGLE_WRITER,
+        )
 
     @property
     def many_nodes(self) -> bool:
