@@ -1,0 +1,29 @@
+"""Which backends are installed, and how a pool gets its own. Third parties add theirs through the entry-point group."""
+
+import importlib.metadata
+from pathlib import Path
+
+from ..model.errors import InvalidArgument
+from ..model.pool import PoolConfig
+from .base import Backend
+
+GROUP = "holdall.backends"
+
+
+def known() -> tuple[str, ...]:
+    """The names that ``backend = "…"`` may have, sorted."""
+    return tuple(sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)}))
+
+
+def create(config: PoolConfig, root: Path) -> Backend:
+    """The backend of a pool, not opened yet. Only this backend's own module is imported.
+
+    Raises InvalidArgument when no backend of that name is installed, naming those that are, and for what the backend
+    itself finds wrong in ``config``.
+    """
+    for entry in importlib.metadata.entry_points(group=GROUP, name=config.backend):
+        backend: Backend = entry.load()(config, root)
+        return backend
+    raise InvalidArgument(
+        f"pool {config.name}: backend {config.backend!r} is not known; known are {', '.join(known()) or 'none'}"
+    )
