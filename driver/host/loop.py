@@ -1,11 +1,44 @@
-"""Loop devices: block devices whose blocks are a file's bytes (loop(4))."""
+"""Loop devices: block devices whose blocks are a file's bytes (loop(4)). Needs Linux 5.8 (LOOP_CONFIGURE)."""
 
+import contextlib
+import errno
+import fcntl
 import os
+import re
+import stat
+import struct
+import time
 from typing import NamedTuple
 
 import msgspec
 
+from ..model.errors import FailedPrecondition, HostFailed, InUse, InvalidArgument
+from .effect import effect
+from .failure import during
+
 BLOCK_SIZE = 4096
+
+LOOP_CLR_FD = 0x4C01
+LOOP_GET_STATUS64 = 0x4C05
+LOOP_SET_CAPACITY = 0x4C07
+LOOP_CONFIGURE = 0x4C0A
+LOOP_CTL_GET_FREE = 0x4C82
+BLKGETSIZE64 = 0x80081272
+BLKFLSBUF = 0x1261
+
+READ_ONLY = 0x1
+DIRECT_IO = 0x10
+# struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size, flags, names.
+INFO = struct.Struct("=QQQQQIIII64s64s32s16x")
+# struct loop_config: fd, block size, struct loop_info64, reserved words.
+CONFIG = struct.Struct(f"=II{INFO.size}s64x")
+
+CONTROL = "/dev/loop-control"
+SYSFS = "/sys/block"
+# Another process can take the number we were told is free before we do.
+RACES = 128
+# A device is freed when its last opener closes it; udev and probes open one for a moment.
+PATIENCE = 5.0
 
 
 class LoopDevice(msgspec.Struct, frozen=True):
@@ -35,33 +68,235 @@ def attach(path: str, *, read_only: bool = False) -> LoopDevice:
     another block size, offset or access than asked, InvalidArgument when the file's size is not a multiple of 4096,
     HostFailed.
     """
-    raise NotImplementedError
+    with during(f"opening {path}"):
+        seen = os.stat(path)
+    if seen.st_size % BLOCK_SIZE or not stat.S_ISREG(seen.st_mode):
+        message = f"{path} is no file of whole {BLOCK_SIZE}-byte blocks: {seen.st_size} bytes"
+        raise InvalidArgument(message)
+    found = find(seen)
+    if found is None:
+        return configure(path, _flags(read_only))
+    _check(found, path, read_only)
+    return found
 
 
 def find(file: str | os.stat_result) -> LoopDevice | None:
     """The loop device that has this file, by backing device and inode; None if none has. Raises HostFailed."""
-    raise NotImplementedError
+    with during("looking through the loop devices"):
+        wanted = os.stat(file) if isinstance(file, str) else file
+        identity = (wanted.st_dev, wanted.st_ino)
+        for number in _numbers():
+            attached = _status(number)
+            if attached is not None and attached[1:] == identity:
+                return attached[0]
+    return None
 
 
 def verify(device: LoopDevice, st_dev: int, st_ino: int) -> bool:
     """Whether ``device`` still has that file: one ioctl, for callers that remember what find told them."""
-    raise NotImplementedError
+    with during(f"asking {device.path} for its file"):
+        attached = _status(device.number)
+    return attached is not None and attached[1:] == (st_dev, st_ino)
+
+
+@effect
+def configure(path: str, flags: int) -> LoopDevice:
+    """Give the file at ``path`` a free loop device, with all its settings at once (LOOP_CONFIGURE). Raises HostFailed."""
+    with during(f"attaching {path} to a loop device"):
+        backing = os.open(path, (os.O_RDONLY if flags & READ_ONLY else os.O_RDWR) | os.O_CLOEXEC)
+        try:
+            for _ in range(RACES):
+                number = _free_number()
+                if _configured(number, backing, flags):
+                    break
+            else:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            attached = _status(number)
+        finally:
+            os.close(backing)
+    if attached is None:
+        message = f"/dev/loop{number} lost {path} while it was attached"
+        raise HostFailed(message)
+    return attached[0]
 
 
 def detach(device: LoopDevice) -> None:
     """Flush the device and free it; returns once it is free. Nothing happens if it has no file.
 
-    Raises InUse while it is mounted or held open; the kernel then keeps it until its last user closes it.
+    Raises InUse while it is mounted or held open. If a process opened it, the kernel frees it at its last close.
     The caller has made sure that ``device`` is the one it means (verify).
     """
-    raise NotImplementedError
+    if not clear(device.path):
+        return
+    deadline = time.monotonic() + PATIENCE
+    pause = 0.0002
+    while os.path.exists(f"{SYSFS}/loop{device.number}/loop"):
+        if time.monotonic() > deadline:
+            message = f"{device.path} is still held open by a process; it is freed when that closes it"
+            raise InUse(message)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
 
 
+@effect
+def clear(path: str) -> bool:
+    """Flush a loop device and have the kernel free it at its last close; False if it has no file. Raises InUse, HostFailed."""
+    with during(f"detaching {path}"):
+        try:
+            # Exclusively, so that a mounted device is refused here: LOOP_CLR_FD would only mark it to go later.
+            fd = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                message = f"{path} is mounted or used by another device"
+                raise InUse(message) from error
+            raise
+        try:
+            # Dirty pages of a block volume's raw device go through the loop device, then the file itself to its disk.
+            os.fsync(fd)
+            fcntl.ioctl(fd, BLKFLSBUF)
+            fcntl.ioctl(fd, LOOP_CLR_FD)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return False
+            raise
+        finally:
+            os.close(fd)
+        return True
+
+
+@effect
 def refresh_size(device: LoopDevice) -> int:
-    """Make the device as large as its file now is (LOOP_SET_CAPACITY); the size in bytes. Raises HostFailed."""
-    raise NotImplementedError
+    """The device is as large as its file now is (LOOP_SET_CAPACITY); the size in bytes. Raises HostFailed."""
+    with during(f"reading the size of the file behind {device.path}"):
+        fd = os.open(device.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, LOOP_SET_CAPACITY)
+            size: int = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))[0]
+        finally:
+            os.close(fd)
+    return size
 
 
 def all_devices() -> list[Attached]:
     """Every loop device of this host that has a file, by number. Raises HostFailed."""
-    raise NotImplementedError
+    found = []
+    with during("looking through the loop devices"):
+        for number in _numbers():
+            attached = _status(number)
+            if attached is not None:
+                name = _backing_path(number)
+                path = name.removesuffix(" (deleted)")
+                found.append(Attached(*attached, path, path != name and not _is_file(name, attached[1:])))
+    return found
+
+
+def _flags(read_only: bool) -> int:
+    return DIRECT_IO | (READ_ONLY if read_only else 0)
+
+
+def _numbers() -> list[int]:
+    """The loop devices that have a file, told by sysfs."""
+    names = (re.fullmatch(r"loop(\d+)", name) for name in os.listdir(SYSFS))
+    numbers = sorted(int(match[1]) for match in names if match)
+    return [number for number in numbers if os.path.exists(f"{SYSFS}/loop{number}/loop")]
+
+
+def _status(number: int) -> tuple[LoopDevice, int, int] | None:
+    """A device with its file's st_dev and st_ino; None if it has no file. Raises OSError."""
+    try:
+        fd = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            info = INFO.unpack(fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size)))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
+            return None
+        raise
+    flags = info[8]
+    device = LoopDevice(
+        path=f"/dev/loop{number}",
+        number=number,
+        rdev=_rdev(number),
+        direct_io=bool(flags & DIRECT_IO),
+        read_only=bool(flags & READ_ONLY),
+    )
+    # The kernel tells the device in the encoding the C library uses too, so makedev and st_dev agree with it.
+    return device, info[0], info[1]
+
+
+def _free_number() -> int:
+    control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+    finally:
+        os.close(control)
+
+
+def _configured(number: int, backing: int, flags: int) -> bool:
+    """Attach an open file to a device; False if somebody else took the device first."""
+    try:
+        fd = os.open(_node(number), (os.O_RDONLY if flags & READ_ONLY else os.O_RDWR) | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            return False
+        raise
+    try:
+        info = INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, b"", b"", b"")
+        fcntl.ioctl(fd, LOOP_CONFIGURE, CONFIG.pack(backing, BLOCK_SIZE, info))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise
+    finally:
+        os.close(fd)
+    return True
+
+
+def _check(device: LoopDevice, path: str, read_only: bool) -> None:
+    found = []
+    with during(f"reading the block size of {device.path}"):
+        for name, wanted in (("queue/logical_block_size", BLOCK_SIZE), ("loop/offset", 0), ("loop/sizelimit", 0)):
+            with open(f"{SYSFS}/loop{device.number}/{name}", encoding="ascii") as file:
+                seen = int(file.read())
+            if seen != wanted:
+                found.append(f"{name.partition('/')[2]} {seen} instead of {wanted}")
+    if device.read_only != read_only:
+        found.append("read-only" if device.read_only else "writable")
+    if found:
+        message = f"{path} is attached as {device.path} already, but {', '.join(found)}: detach that first"
+        raise FailedPrecondition(message)
+
+
+def _backing_path(number: int) -> str:
+    try:
+        with open(f"{SYSFS}/loop{number}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().rstrip("\n")
+    except FileNotFoundError:
+        return ""
+
+
+def _is_file(path: str, identity: tuple[int, int]) -> bool:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return False
+    return (seen.st_dev, seen.st_ino) == identity
+
+
+def _rdev(number: int) -> int:
+    # Not the number itself: with partitions enabled (loop.max_part) every device has a row of minors.
+    with open(f"{SYSFS}/loop{number}/dev", encoding="ascii") as file:
+        major, minor = file.read().split(":")
+    return os.makedev(int(major), int(minor))
+
+
+def _node(number: int) -> str:
+    """The path of a loop device, made if nobody made it: a container's /dev need not be the kernel's devtmpfs."""
+    path = f"/dev/loop{number}"
+    if not os.path.exists(path):
+        with contextlib.suppress(FileExistsError):
+            os.mknod(path, stat.S_IFBLK | 0o660, _rdev(number))
+    return path
