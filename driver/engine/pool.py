@@ -22,7 +22,7 @@ from .capacity import Capacity
 T = TypeVar("T")
 log = structlog.get_logger()
 
-FINAL = (errors.InvalidArgument, errors.NewerSchema, errors.DataDamaged, errors.AlreadyExists)
+FINAL = (errors.InvalidArgument, errors.NewerSchema, errors.DataDamaged, errors.InUse)
 """What opening a pool may raise that waiting cannot mend: the driver refuses to start."""
 
 
@@ -36,6 +36,8 @@ class Pool:
         self.backend: base.Backend = registry.create(config, root)
         self.ledger: Ledger
         self.id = ""
+        self.expected_id = ""
+        """Its id from an earlier start, while it is away."""
         self.problem: str = "not opened yet"
         self.untrashed: set[str] = set()
         """Volumes whose record is gone while their data may still lie in place; see engine/trash.py."""
@@ -45,26 +47,42 @@ class Pool:
         self._lock: owner.Lock | None = None
         self._ailments: tuple[Ailment, ...] = ()
         self._measured_at = 0.0
+        self._opening: asyncio.Task[None] | None = None
+        self._taken_id = ""
         self.capacity = Capacity(
             config.name,
             thin_factor=config.thin_factor,
             floor=config.floor,
-            recorded=lambda: self.ledger.totals().reserved if self.id else 0,
+            recorded=lambda: self.ledger.totals().reserved if self._taken_id else 0,
         )
         self.abilities = base.abilities(self.backend)
 
     async def open(self) -> None:
-        """Usable. Raises what the backend, the lock or the ledger say, naming the pool; nothing is left behind then."""
+        """Usable. Raises what the backend, the lock or the ledger say, naming the pool; nothing is left behind then.
+
+        A caller that gives up leaves the opening under way; the next call joins it.
+        """
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        opening = self._opening
         try:
-            await self.run(self._open)
+            await asyncio.shield(opening)
+        finally:
+            if opening.done():
+                self._opening = None
+
+    async def _open(self) -> None:
+        try:
+            await self.run(self._take)
+            await self.measure()
         except errors.DomainError as error:
             self.problem = error.message
             raise
+        self.id = self._taken_id
         self.problem = ""
-        await self.measure()
 
-    def _open(self) -> None:
-        if self.id:
+    def _take(self) -> None:
+        if self._taken_id:
             return
         self.backend.open()
         try:
@@ -87,7 +105,7 @@ class Pool:
         except BaseException:
             self.backend.close()
             raise
-        self._lock, self.ledger, self._names, self.id = lock, ledger, names, pool_id
+        self._lock, self.ledger, self._names, self._taken_id = lock, ledger, names, pool_id
 
     def _identify(self, ledger: Ledger) -> str:
         kind = ledger.meta("backend")
@@ -105,8 +123,8 @@ class Pool:
 
     async def close(self) -> None:
         """Ledger synced, lock released. Volumes in use stay usable."""
-        opened, self.id, self.problem = self.id, "", "closed"
-        if opened and not self.stuck:
+        taken, self.id, self._taken_id, self.problem = self._taken_id, "", "", "closed"
+        if taken and not self.stuck:
             await self.run(self._close)
         self._workers.close()
         self._long.close()

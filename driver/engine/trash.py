@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import structlog
 
@@ -51,8 +52,7 @@ class TrashCan:
             reserved=thing.reserved,
             deleted_at=time.time(),
         )
-        kind = "volume" if trash.volume else "snapshot"
-        await pool.commit(Drop(kind, thing.id), *also, Put(trash))
+        await pool.commit(Drop(_kind(trash), thing.id), *also, Put(trash))
         pool.untrashed.add(thing.id)
         await self._set_aside(pool, trash)
         self._enqueue(pool, trash)
@@ -71,8 +71,7 @@ class TrashCan:
         """What earlier deletes left is purged; called when a pool was opened."""
         for record in await pool.run(lambda: pool.ledger.page("trash")):
             assert isinstance(record, Trash)
-            kind = "volume" if record.volume else "snapshot"
-            if await pool.get(kind, _id(record)) is None:
+            if await pool.get(_kind(record), _id(record)) is None:
                 pool.untrashed.add(_id(record))
                 await self._set_aside(pool, record)
             self._enqueue(pool, record)
@@ -142,6 +141,10 @@ class TrashCan:
         if pool.usable:
             for trash in list(self._queues.get(pool.id, {}).values())[:1]:
                 self._enqueue(pool, trash)
+
+
+def _kind(trash: Trash) -> Literal["volume", "snapshot"]:
+    return "volume" if trash.volume else "snapshot"
 
 
 def _id(trash: Trash) -> str:

@@ -1,0 +1,247 @@
+"""What ledger, pool contents, uses, mounts and loop devices say of each other, and what to do about every difference.
+
+Repairs only what is certainly ours and certainly harmless: an empty orphan, a note of something that is not mounted, an
+intent nobody finishes any more. Everything else is explained and left.
+"""
+
+import functools
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Literal
+
+import msgspec
+
+from ..backends import base
+from ..host import loop, mounts
+from ..model import errors, ids
+from ..model.records import RecordKind
+from ..model.snapshot import Snapshot
+from ..model.volume import Volume
+from .inflight import Inflight
+from .pool import Pool
+from .pools import Pools
+from .trash import TrashCan
+from .uses import Use, Uses
+
+ABANDONED = 3600.0
+"""Seconds after which an unfinished intent counts as abandoned: COs retry within minutes."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference: what it is, why it may be, what mends it, and whether that was done just now."""
+
+    pool_id: str
+    subject: str
+    kind: str
+    severity: Literal["info", "warning", "error"]
+    explanation: str
+    remedy: str = ""
+    repaired: bool = False
+
+
+class Doctor:
+    """Looks at everything, slowly; safe to run beside normal work."""
+
+    def __init__(self, pools: Pools, uses: Uses, trash: TrashCan, inflight: Inflight) -> None:
+        self._pools = pools
+        self._uses = uses
+        self._trash = trash
+        self._inflight = inflight
+
+    async def examine(self, repair: bool) -> AsyncIterator[Finding]:
+        """Every difference found; with ``repair``, those that are certainly ours are mended and say so."""
+        for pool in self._pools.all():
+            for ailment in pool.ailments:
+                yield Finding(
+                    pool_id=pool.id or pool.expected_id,
+                    subject=pool.name,
+                    kind=ailment.reason,
+                    severity="error" if ailment.status > 1 else "warning",
+                    explanation=ailment.message,
+                )
+            if not pool.usable:
+                continue
+            async for finding in self._examine_pool(pool, repair):
+                yield finding
+        for use in self._uses.all():
+            if finding := await self._examine_use(use, repair):
+                yield finding
+        for finding in _loose_loops(self._pools.all()):
+            yield finding
+
+    async def _examine_pool(self, pool: Pool, repair: bool) -> AsyncIterator[Finding]:
+        entries = await pool.run_long(lambda: list(pool.backend.contents()))
+        seen: set[str] = set()
+        for entry in entries:
+            seen.add(entry.id)
+            if finding := await self._examine_entry(pool, entry, repair):
+                yield finding
+        async for finding in self._examine_records(pool, seen, repair):
+            yield finding
+
+    async def _examine_entry(self, pool: Pool, entry: base.Entry, repair: bool) -> Finding | None:
+        if entry.where == "foreign":
+            return Finding(
+                pool_id=pool.id,
+                subject=entry.id,
+                kind="ForeignFile",
+                severity="info",
+                explanation=f"{entry.id} in pool {pool.name} is not of a form this driver makes",
+                remedy="move it elsewhere; its space is not counted as free",
+            )
+        if entry.where == "trash":
+            if await pool.get("trash", entry.id) is None:
+                return Finding(
+                    pool_id=pool.id,
+                    subject=entry.id,
+                    kind="TrashWithoutRecord",
+                    severity="warning",
+                    explanation=f"{entry.id} lies in the trash of pool {pool.name} and no record asks for its purge",
+                    remedy="remove it by hand once you are sure nobody wants it back",
+                )
+            return None
+        kind: RecordKind = "volume" if entry.where == "volume" else "snapshot"
+        if await pool.get(kind, entry.id) is not None or entry.id in pool.untrashed:
+            return None
+        repaired = False
+        if repair and kind == "volume" and ids.is_kind(entry.id, ids.VOLUME) and not entry.allocated:
+            repaired = await self._remove_empty(pool, entry)
+        return Finding(
+            pool_id=pool.id,
+            subject=entry.id,
+            kind="DataWithoutRecord",
+            severity="warning",
+            explanation=(
+                f"{kind} data {entry.id} ({entry.allocated} bytes allocated) is in pool {pool.name} without a record: "
+                + ("a create was cut short before anything was written" if not entry.allocated else "origin unknown")
+            ),
+            remedy="--repair removes it" if not entry.allocated else "look into it, then remove or move it by hand",
+            repaired=repaired,
+        )
+
+    async def _remove_empty(self, pool: Pool, entry: base.Entry) -> bool:
+        blank = Volume(id=entry.id, pool_id=pool.id, name=entry.id, kind="block", size=entry.size)
+
+        async def body() -> bool:
+            if await pool.get("volume", entry.id) is not None:
+                return False
+            backend = pool.backend
+            if isinstance(backend, base.Devices) and not await pool.run(backend.is_blank, blank):
+                return False
+            await self._trash.discard(pool, blank)
+            return True
+
+        try:
+            return await self._inflight.run(entry.id, ("doctor", entry.id), body)
+        except errors.Busy:
+            return False
+
+    async def _examine_records(self, pool: Pool, seen: set[str], repair: bool) -> AsyncIterator[Finding]:
+        after = ""
+        while records := await pool.run(functools.partial(pool.ledger.page, "volume", after=after, limit=500)):
+            for record in records:
+                assert isinstance(record, Volume)
+                after = record.id
+                if record.state == "filling":
+                    if finding := await self._unfinished(pool, record, repair):
+                        yield finding
+                elif record.id not in seen and not await pool.run(pool.backend.exists, record):
+                    yield _missing(pool, record)
+        after = ""
+        while records := await pool.run(functools.partial(pool.ledger.page, "snapshot", after=after, limit=500)):
+            for record in records:
+                assert isinstance(record, Snapshot)
+                after = record.id
+                if record.state == "cutting":
+                    if finding := await self._unfinished(pool, record, repair):
+                        yield finding
+                elif record.ready and record.id not in seen:
+                    yield _missing(pool, record)
+
+    async def _unfinished(self, pool: Pool, record: Volume | Snapshot, repair: bool) -> Finding | None:
+        age = time.time() - record.created_at
+        if age < ABANDONED:
+            return None
+        repaired = False
+        if repair:
+
+            async def body() -> bool:
+                kind = "volume" if isinstance(record, Volume) else "snapshot"
+                if await pool.get(kind, record.id) != record:
+                    return False
+                await self._trash.discard(pool, record)
+                return True
+
+            try:
+                repaired = await self._inflight.run(record.id, ("doctor", record.id), body)
+            except errors.Busy:
+                repaired = False
+        return Finding(
+            pool_id=pool.id,
+            subject=record.id,
+            kind="UnfinishedCreate",
+            severity="info",
+            explanation=f"{record.name} was begun {age / 3600:.1f} hours ago and nobody came back to finish it",
+            remedy="--repair forgets it",
+            repaired=repaired,
+        )
+
+    async def _examine_use(self, use: Use, repair: bool) -> Finding | None:
+        mounted = mounts.look(use.staging_path) if use.kind == "filesystem" else None
+        if use.kind == "block" or (mounted is not None and mounted.is_root):
+            return None
+        if repair and not any(_is_mounted(path) for path in use.targets):
+            self._uses.drop(use.volume_id)
+            repaired = True
+        else:
+            repaired = False
+        return Finding(
+            pool_id=use.volume_id.split(".", 1)[0],
+            subject=use.volume_id,
+            kind="StagedButNotMounted",
+            severity="warning",
+            explanation=f"volume {use.volume_id} is noted as staged at {use.staging_path}, where nothing is mounted",
+            remedy="--repair forgets the note; the CO stages it again",
+            repaired=repaired,
+        )
+
+
+def _is_mounted(path: str) -> bool:
+    found = mounts.look(path)
+    return found is not None and found.is_root
+
+
+def _missing(pool: Pool, record: Volume | Snapshot) -> Finding:
+    if isinstance(record, Volume) and not record.formatted:
+        return Finding(
+            pool_id=pool.id,
+            subject=record.id,
+            kind="EmptyVolumeNotMade",
+            severity="info",
+            explanation=f"volume {record.name} was never used and its empty data is not there (a power cut after create)",
+            remedy="nothing: its first stage makes it",
+        )
+    return Finding(
+        pool_id=pool.id,
+        subject=record.id,
+        kind="RecordWithoutData",
+        severity="error",
+        explanation=f"{record.name} is recorded in pool {pool.name}, but its data is not there",
+        remedy="restore it from a snapshot or backup; delete it to forget it",
+    )
+
+
+def _loose_loops(pools: list[Pool]) -> Iterator[Finding]:
+    homes = {os.path.dirname(pool.backend.home): pool for pool in pools if pool.usable}
+    for attached in loop.all_devices():
+        for root, pool in homes.items():
+            if attached.deleted and attached.backing_path.startswith(root + "/"):
+                yield Finding(
+                    pool_id=pool.id,
+                    subject=attached.device.path,
+                    kind="LoopOfDeletedFile",
+                    severity="warning",
+                    explanation=f"{attached.device.path} still holds the deleted file {attached.backing_path}",
+                    remedy=f"unmount what uses it, then losetup -d {attached.device.path}",
+                )

@@ -1,0 +1,78 @@
+"""The rules for the pools of one node, wired together."""
+
+import os
+from pathlib import Path
+
+import structlog
+
+from ..host import owner
+from ..model.config import Config
+from ..state import notes
+from .blocks import Blocks
+from .doctor import Doctor
+from .grants import Grants
+from .groups import Groups
+from .health import Health
+from .inflight import Inflight
+from .pool import Pool
+from .pools import Pools
+from .snapshots import Snapshots
+from .sources import Sources
+from .tasks import Tasks
+from .trash import TrashCan
+from .uses import Uses
+from .volumes import Volumes
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """Everything a node's edges call. Construct, ``start``, use, ``stop``; all on one event loop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.node_id = config.node_id
+        self.ready = False
+        self._lock: owner.Lock | None = None
+        Path(config.state_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.inflight = Inflight()
+        self.uses = Uses(notes.NoteStore(f"{config.state_dir}/uses"))
+        self.tasks = Tasks()
+        self.pools = Pools(config, self._opened)
+        self.trash = TrashCan(self.tasks)
+        self.grants = Grants(lambda: self.pools, self.inflight, config.max_volumes_per_node)
+        self.sources = Sources(self.tasks, self.uses, self.inflight, config.freeze_deadline)
+        self.volumes = Volumes(self.pools, self.inflight, self.uses, self.grants, self.sources, self.trash, self.tasks)
+        self.snapshots = Snapshots(self.pools, self.inflight, self.uses, self.sources, self.trash, self.tasks)
+        self.groups = Groups(self.pools, self.inflight, self.snapshots, self.sources, self.trash)
+        self.blocks = Blocks(self.pools, self.snapshots)
+        self.health = Health(self.pools, self.uses)
+        self.doctor = Doctor(self.pools, self.uses, self.trash, self.inflight)
+
+    async def start(self) -> None:
+        """Serving. Raises what is wrong with the state directory or a pool, and then holds nothing."""
+        self._lock = owner.Lock.acquire(
+            f"{self.config.state_dir}/lock", f"pid {os.getpid()}, holdall on node {self.node_id}"
+        )
+        try:
+            self.uses.load()
+            await self.pools.start()
+        except BaseException:
+            self._lock.release()
+            raise
+        self.ready = True
+
+    async def _opened(self, pool: Pool) -> None:
+        """What a pool's last owner left half-done goes on; called each time one is opened."""
+        await self.grants.load(pool)
+        await self.trash.resume(pool)
+        await self.snapshots.resume(pool)
+
+    async def stop(self) -> None:
+        """Mutations under way are finished, long work is stopped where it can resume, ledgers are synced."""
+        self.ready = False
+        await self.inflight.drain()
+        await self.tasks.stop()
+        await self.pools.stop()
+        if self._lock:
+            self._lock.release()

@@ -1,0 +1,231 @@
+"""The pools of this node: opened at start, tried again while away, found by id."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from ..backends import default_pool, registry
+from ..host import files
+from ..model import errors, ids
+from ..model.config import Config
+from ..model.pool import PoolConfig, PoolView
+from ..model.records import Record, RecordKind
+from . import placement
+from .pool import FINAL, Pool
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class _Memory(msgspec.Struct):
+    """What the state directory remembers of pools: ids of those seen, and those adopted by command."""
+
+    seen: dict[str, str] = {}
+    adopted: list[PoolConfig] = []
+
+
+class Pools:
+    """All pools of one node. ``opened`` is called with each pool once its records can be read."""
+
+    def __init__(self, config: Config, opened: Callable[[Pool], Awaitable[None]]) -> None:
+        self._config = config
+        self._opened = opened
+        self._pools: dict[str, Pool] = {}
+        self._memory_path = f"{config.state_dir}/pools.json"
+        self._memory = _Memory()
+        self._keeper: asyncio.Task[None] | None = None
+        self.node_id = config.node_id
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Every pool is open, or known from before and being tried again. Raises what is wrong with a pool for good."""
+        self._memory = self._recall()
+        configs = [*self._config.pools, *self._memory.adopted]
+        if not configs:
+            configs = [default_pool.config(self._config.state_dir, self._config.default_pool)]
+        for config in configs:
+            if config.name in self._pools:
+                raise errors.InvalidArgument(f"two pools are named {config.name}; names must differ")
+            self._pools[config.name] = self._make(config)
+        results = await asyncio.gather(*(self._open(pool) for pool in self.all()), return_exceptions=True)
+        if failures := [result for result in results if isinstance(result, BaseException)]:
+            await self.stop()
+            raise failures[0]
+        self._keeper = asyncio.ensure_future(self._keep())
+
+    def _make(self, config: PoolConfig) -> Pool:
+        return Pool(
+            config,
+            root=Path(self._config.state_dir) / "pools" / config.name,
+            node_id=self.node_id,
+            threads=self._config.pool_threads,
+            patience=self._config.pool_patience,
+        )
+
+    async def _open(self, pool: Pool) -> None:
+        known = self._memory.seen.get(pool.name)
+        try:
+            await asyncio.wait_for(pool.open(), self._config.pool_patience)
+        except (TimeoutError, errors.DomainError) as error:
+            if isinstance(error, TimeoutError):
+                pool.problem = f"no answer within {self._config.pool_patience:g} s"
+            if not known or isinstance(error, FINAL):
+                if isinstance(error, TimeoutError):
+                    raise errors.Unavailable(f"pool {pool.name}: {pool.problem}") from error
+                raise
+            pool.expected_id = known
+            log.warning("pool is away", pool=pool.name, message=pool.problem)
+            return
+        for other in self.all():
+            if other is not pool and other.id == pool.id:
+                raise errors.InvalidArgument(f"pools {other.name} and {pool.name} are one and the same pool {pool.id}")
+        if known != pool.id:
+            self._memory.seen[pool.name] = pool.id
+            self._remember()
+        await self._opened(pool)
+        log.info("pool open", pool=pool.name, pool_id=pool.id, backend=pool.backend.kind)
+
+    async def stop(self) -> None:
+        """Every pool closed; one that hangs is left to the process's end."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        results = await asyncio.gather(*(_closed(pool) for pool in self.all()), return_exceptions=True)
+        for pool, result in zip(self.all(), results, strict=True):
+            if isinstance(result, Exception):
+                log.warning("pool did not close", pool=pool.name, message=str(result))
+
+    async def _keep(self) -> None:
+        """Looks after the pools: those away are tried again, the others measured."""
+        while True:
+            await asyncio.sleep(5.0)
+            await asyncio.gather(*(self._look_after(pool) for pool in self.all()), return_exceptions=True)
+
+    async def _look_after(self, pool: Pool) -> None:
+        try:
+            if not pool.id:
+                await self._open(pool)
+            elif not pool.stuck:
+                await asyncio.wait_for(pool.measure(), self._config.pool_patience)
+        except (TimeoutError, errors.DomainError) as error:
+            log.warning("pool is not well", pool=pool.name, message=str(error))
+
+    # -- adopting ----------------------------------------------------------------------------------------------------
+
+    async def adopt(self, path: str, backend: str, name: str) -> PoolView:
+        """A pool that another Holdall made, opened here now and at every start. Nothing is written into a stranger."""
+        config = PoolConfig(name=name or Path(path).name, backend=backend, path=path)
+        if config.name in self._pools:
+            raise errors.AlreadyExists(f"pool {config.name} exists already, at {self._pools[config.name].config.path}")
+        if not Path(path).is_absolute():
+            raise errors.InvalidArgument(f"path {path!r} is not absolute")
+        if not (Path(path) / ".holdall").is_dir():
+            raise errors.NotFound(f"{path} holds no pool: there is no .holdall directory in it")
+        pool = self._make(config)
+        await self._open(pool)
+        self._pools[config.name] = pool
+        self._memory.adopted.append(config)
+        self._remember()
+        return pool.view(self.topology(pool))
+
+    def _recall(self) -> _Memory:
+        try:
+            return msgspec.json.decode(Path(self._memory_path).read_bytes(), type=_Memory)
+        except FileNotFoundError:
+            return _Memory()
+        except msgspec.MsgspecError as error:
+            raise errors.DataDamaged(
+                f"{self._memory_path} cannot be read: {error}; move it away to start anew"
+            ) from error
+
+    def _remember(self) -> None:
+        data = json.dumps(msgspec.to_builtins(self._memory), indent=1, sort_keys=True).encode()
+        files.write_durably(self._memory_path, data)
+
+    # -- finding -----------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Pool]:
+        return sorted(self._pools.values(), key=lambda pool: pool.id or pool.expected_id)
+
+    def by_id(self, pool_id: str) -> Pool:
+        """NotFound when no pool of ours has that id; Unavailable when it is away."""
+        for pool in self._pools.values():
+            if pool_id and pool_id in (pool.id, pool.expected_id):
+                pool.check_usable()
+                return pool
+        raise errors.NotFound(f"pool {pool_id} is not a pool of node {self.node_id}")
+
+    def knows(self, object_id: str) -> bool:
+        """Whether the id names one of our pools, away or not."""
+        parts = ids.split(object_id)
+        return parts is not None and any(parts[0] in (pool.id, pool.expected_id) for pool in self._pools.values())
+
+    def of(self, object_id: str, what: str = "volume") -> Pool:
+        """The pool an id lies in. NotFound, in the words of ``what``; Unavailable."""
+        if not self.knows(object_id):
+            raise errors.NotFound(f"{what} {object_id[:200]} does not exist on node {self.node_id}")
+        parts = ids.split(object_id)
+        assert parts is not None
+        return self.by_id(parts[0])
+
+    async def find(
+        self, letter: str, name: str, parameters: dict[str, str], requisite: Sequence[dict[str, str]] = ()
+    ) -> tuple[Pool, Record] | None:
+        """What an earlier try made of ``name``, in any pool. Unavailable when it may lie in one that does not answer."""
+        local = ids.local_part(letter, name)
+        for pool in self.all():
+            if pool.id and not pool.may_hold(local):
+                continue
+            if not pool.id and placement.mismatch(pool.view(self.topology(pool)), parameters, requisite):
+                continue  # equal requests never meant that pool
+            pool.check_usable()
+            record = await pool.get(_KINDS[letter], f"{pool.id}.{local}")
+            if record is not None:
+                return pool, record
+        return None
+
+    def meant(self, parameters: dict[str, str], requisite: Sequence[dict[str, str]]) -> list[Pool]:
+        """The pools that parameters and topology allow, away or not. InvalidArgument for names that exist nowhere."""
+        pools = self.all()
+        views = [(pool, pool.view(self.topology(pool))) for pool in pools]
+        placement.check_names(parameters, [view for _, view in views], registry.known())
+        return [pool for pool, view in views if not placement.mismatch(view, parameters, requisite)]
+
+    def able(self, ability: str) -> list[str]:
+        """Names of the pools that have ``ability``."""
+        return [pool.name for pool in self.all() if ability in pool.abilities]
+
+    def topology(self, pool: Pool) -> dict[str, str]:
+        """Where the pool's volumes can be used."""
+        return {self._config.topology_key: pool.node_id}
+
+    async def views(self) -> list[PoolView]:
+        """All pools as of the last look; never blocks on one."""
+        return [pool.view(self.topology(pool)) for pool in self.all()]
+
+    def shelves(
+        self, read: Callable[[Pool, str, int], Awaitable[list[T]]]
+    ) -> list[tuple[str, Callable[[str, int], Awaitable[list[T]]]]]:
+        """Every pool as a shelf for listing.page. Unavailable when one is away: a list never gets silently shorter."""
+
+        def shelf(pool: Pool) -> tuple[str, Callable[[str, int], Awaitable[list[T]]]]:
+            async def take(after: str, count: int) -> list[T]:
+                pool.check_usable()
+                return await read(pool, after, count)
+
+            return pool.id or pool.expected_id, take
+
+        return [shelf(pool) for pool in self.all()]
+
+
+async def _closed(pool: Pool) -> None:
+    await asyncio.wait_for(pool.close(), 10.0)
+
+
+_KINDS: dict[str, RecordKind] = {ids.VOLUME: "volume", ids.SNAPSHOT: "snapshot", ids.GROUP: "group"}
