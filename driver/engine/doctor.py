@@ -65,10 +65,10 @@ class Doctor:
             async for finding in self._examine_pool(pool, repair):
                 yield finding
         for use in self._uses.all():
-            if finding := await self._examine_use(use, repair):
-                yield finding
-        for finding in _loose_loops(self._pools.all()):
-            yield finding
+            if difference := await self._examine_use(use, repair):
+                yield difference
+        for loose in _loose_loops(self._pools.all()):
+            yield loose
 
     async def _examine_pool(self, pool: Pool, repair: bool) -> AsyncIterator[Finding]:
         entries = await pool.run_long(lambda: list(pool.backend.contents()))
@@ -167,7 +167,7 @@ class Doctor:
         if repair:
 
             async def body() -> bool:
-                kind = "volume" if isinstance(record, Volume) else "snapshot"
+                kind: RecordKind = "volume" if isinstance(record, Volume) else "snapshot"
                 if await pool.get(kind, record.id) != record:
                     return False
                 await self._trash.discard(pool, record)

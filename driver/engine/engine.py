@@ -1,12 +1,16 @@
 """The rules for the pools of one node, wired together."""
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from ..backends import base
 from ..host import owner
 from ..model.config import Config
+from ..model.records import TaskRecord
 from ..state import notes
 from .blocks import Blocks
 from .doctor import Doctor
@@ -18,7 +22,7 @@ from .pool import Pool
 from .pools import Pools
 from .snapshots import Snapshots
 from .sources import Sources
-from .tasks import Tasks
+from .tasks import Running, Tasks
 from .trash import TrashCan
 from .uses import Uses
 from .volumes import Volumes
@@ -38,7 +42,7 @@ class Engine:
         self.inflight = Inflight()
         self.uses = Uses(notes.NoteStore(f"{config.state_dir}/uses"))
         self.tasks = Tasks()
-        self.pools = Pools(config, self._opened)
+        self.pools = Pools(config, self._opened, self._tended)
         self.trash = TrashCan(self.tasks)
         self.grants = Grants(lambda: self.pools, self.inflight, config.max_volumes_per_node)
         self.sources = Sources(self.tasks, self.uses, self.inflight, config.freeze_deadline)
@@ -68,6 +72,14 @@ class Engine:
         await self.trash.resume(pool)
         await self.snapshots.resume(pool)
 
+    async def _tended(self, pool: Pool) -> None:
+        """What the pool wants done from time to time runs as Tasks."""
+        if not isinstance(pool.backend, base.Upkeep):
+            return
+        for name, body in await pool.run(pool.backend.chores):
+            record = TaskRecord(id=f"{name}-{pool.id}", kind="rescan", subject=pool.id)
+            self.tasks.start(record, pool.id, functools.partial(_chore, pool, body))
+
     async def stop(self) -> None:
         """Mutations under way are finished, long work is stopped where it can resume, ledgers are synced."""
         self.ready = False
@@ -76,3 +88,7 @@ class Engine:
         await self.pools.stop()
         if self._lock:
             self._lock.release()
+
+
+async def _chore(pool: Pool, body: Callable[[base.Progress], None], running: Running) -> None:
+    await pool.run_long(body, running)

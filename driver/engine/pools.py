@@ -30,11 +30,17 @@ class _Memory(msgspec.Struct):
 
 
 class Pools:
-    """All pools of one node. ``opened`` is called with each pool once its records can be read."""
+    """All pools of one node. ``opened`` is called with each pool once its records can be read, ``tended`` every few seconds."""
 
-    def __init__(self, config: Config, opened: Callable[[Pool], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        opened: Callable[[Pool], Awaitable[None]],
+        tended: Callable[[Pool], Awaitable[None]],
+    ) -> None:
         self._config = config
         self._opened = opened
+        self._tended = tended
         self._pools: dict[str, Pool] = {}
         self._memory_path = f"{config.state_dir}/pools.json"
         self._memory = _Memory()
@@ -113,6 +119,7 @@ class Pools:
                 await self._open(pool)
             elif not pool.stuck:
                 await asyncio.wait_for(pool.measure(), self._config.pool_patience)
+                await self._tended(pool)
         except (TimeoutError, errors.DomainError) as error:
             log.warning("pool is not well", pool=pool.name, message=str(error))
 
