@@ -80,6 +80,11 @@ class Engine:
             record = TaskRecord(id=f"{name}-{pool.id}", kind="rescan", subject=pool.id)
             self.tasks.start(record, pool.id, functools.partial(_chore, pool, body))
 
+    def topology(self, pool_id: str) -> dict[str, str]:
+        """Where volumes and snapshots of that pool of ours can be used; known also while the pool is away."""
+        del pool_id  # every pool of a node is reachable from that node alone, so far
+        return {self.config.topology_key: self.node_id}
+
     async def stop(self) -> None:
         """Mutations under way are finished, long work is stopped where it can resume, ledgers are synced."""
         self.ready = False

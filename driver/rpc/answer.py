@@ -1,0 +1,67 @@
+"""Our words as CSI messages."""
+
+from collections.abc import Iterable
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from csi.v1 import csi_pb2 as csi
+
+from ..model.health import Ailment
+from ..model.snapshot import GroupView, Snapshot
+from ..model.volume import Source, Volume
+
+
+def volume(record: Volume, topology: dict[str, str]) -> csi.Volume:
+    return csi.Volume(
+        capacity_bytes=record.size,
+        volume_id=record.id,
+        volume_context=record.context,
+        content_source=_source(record.source) if record.source else None,
+        accessible_topology=[csi.Topology(segments=topology)] if topology else [],
+    )
+
+
+def _source(source: Source) -> csi.VolumeContentSource:
+    if source.kind == "snapshot":
+        return csi.VolumeContentSource(snapshot=csi.VolumeContentSource.SnapshotSource(snapshot_id=source.id))
+    return csi.VolumeContentSource(volume=csi.VolumeContentSource.VolumeSource(volume_id=source.id))
+
+
+def snapshot(record: Snapshot, topology: dict[str, str]) -> csi.Snapshot:
+    return csi.Snapshot(
+        size_bytes=record.size,
+        snapshot_id=record.id,
+        source_volume_id=record.source_id,
+        creation_time=_time(record.created_at),
+        ready_to_use=record.ready,
+        group_snapshot_id=record.group_id,
+        accessible_topology=[csi.Topology(segments=topology)] if topology else [],
+    )
+
+
+def group(view: GroupView, members: Iterable[csi.Snapshot]) -> csi.VolumeGroupSnapshot:
+    return csi.VolumeGroupSnapshot(
+        group_snapshot_id=view.group.id,
+        snapshots=members,
+        creation_time=_time(view.group.created_at),
+        ready_to_use=view.group.state == "ready" and all(one.ready for one in view.snapshots),
+    )
+
+
+def health(volume_id: str, ailments: Iterable[Ailment]) -> csi.VolumeHealth:
+    return csi.VolumeHealth(
+        volume_id=volume_id,
+        health_statuses=[
+            csi.VolumeHealth.VolumeHealthEntry(
+                status=csi.VolumeHealthErrorType.ValueType(one.status), reason=one.reason, message=one.message
+            )
+            for one in ailments
+        ],
+    )
+
+
+def _time(seconds: float) -> Timestamp:
+    # Through whole microseconds: a float's own fraction would differ in its last digits from one answer to the next.
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(seconds * 1_000_000))
+    return stamp

@@ -1,0 +1,71 @@
+"""Which gRPC code a domain error is, and back. The one table; CSI wants a message that is never empty and no details."""
+
+import grpc
+
+from ..model import errors
+
+Code = grpc.StatusCode
+
+CODES: dict[type[errors.DomainError], grpc.StatusCode] = {
+    errors.InvalidArgument: Code.INVALID_ARGUMENT,
+    errors.NotFound: Code.NOT_FOUND,
+    errors.AlreadyExists: Code.ALREADY_EXISTS,
+    errors.FailedPrecondition: Code.FAILED_PRECONDITION,
+    errors.OutOfRange: Code.OUT_OF_RANGE,
+    errors.NoSpace: Code.RESOURCE_EXHAUSTED,
+    errors.LimitReached: Code.RESOURCE_EXHAUSTED,
+    errors.Unplaceable: Code.RESOURCE_EXHAUSTED,
+    errors.Busy: Code.ABORTED,
+    errors.StaleToken: Code.ABORTED,
+    errors.Unavailable: Code.UNAVAILABLE,
+    errors.Unsupported: Code.UNIMPLEMENTED,
+    errors.HostFailed: Code.INTERNAL,
+    errors.DataDamaged: Code.DATA_LOSS,
+}
+
+_ERRORS: dict[grpc.StatusCode, type[errors.DomainError]] = {
+    Code.INVALID_ARGUMENT: errors.InvalidArgument,
+    Code.NOT_FOUND: errors.NotFound,
+    Code.ALREADY_EXISTS: errors.AlreadyExists,
+    Code.FAILED_PRECONDITION: errors.FailedPrecondition,
+    Code.OUT_OF_RANGE: errors.OutOfRange,
+    Code.RESOURCE_EXHAUSTED: errors.NoSpace,
+    Code.ABORTED: errors.Busy,
+    Code.UNIMPLEMENTED: errors.Unsupported,
+    Code.INTERNAL: errors.HostFailed,
+    Code.DATA_LOSS: errors.DataDamaged,
+}
+"""Every other code (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, UNKNOWN …) says nothing about the object, only that the
+other side gave no answer: Unavailable."""
+
+MAX_MESSAGE = 2000
+"""Bytes. A trailer holds a message percent-encoded, up to three bytes for each of ours, and by default at most 8 KiB."""
+
+
+def code_of(error: errors.DomainError) -> grpc.StatusCode:
+    """The code of the nearest class in ``error``'s ancestry that the table knows."""
+    for cls in type(error).__mro__:
+        if cls in CODES:
+            return CODES[cls]
+    return Code.INTERNAL
+
+
+def message_of(error: errors.DomainError) -> str:
+    """What ``error`` says, as valid UTF-8 of 1 to 2000 bytes, whatever it was made with."""
+    return bounded(error.message) or f"{type(error).__name__} without a message"
+
+
+def bounded(text: str) -> str:
+    """``text`` with undecodable characters escaped, cut to 2000 bytes with an ellipsis."""
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) > MAX_MESSAGE:
+        return raw[: MAX_MESSAGE - 3].decode("utf-8", "ignore") + "…"
+    return raw.decode("utf-8")
+
+
+def error_of(code: grpc.StatusCode, message: str, *, peer: str) -> errors.DomainError:
+    """The domain error for what ``peer`` answered; one that says nothing about the object names ``peer``."""
+    known = _ERRORS.get(code)
+    if known is None:
+        return errors.Unavailable(f"{peer} does not answer: {message or code.name}")
+    return known(message or f"{peer} answered {code.name} without a message")
