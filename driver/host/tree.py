@@ -127,8 +127,8 @@ def _remove(remove: Callable[..., None], directory: int, name: str) -> None:
         return
     except PermissionError:
         # Also in a pod's power: a file, or the directory that names it, can be immutable or append-only (chattr(1)).
-        _unlock(directory, ".")
-        _unlock(directory, name)
+        unlock(directory, ".")
+        unlock(directory, name)
         remove(name, dir_fd=directory)
     except OSError as error:
         if error.errno == errno.EBUSY:
@@ -136,7 +136,8 @@ def _remove(remove: Callable[..., None], directory: int, name: str) -> None:
         raise
 
 
-def _unlock(directory: int, name: str) -> None:
+def unlock(directory: int, name: str) -> None:
+    """A file or directory is neither immutable nor append-only, if it could be opened. Raises nothing."""
     # Special files cannot carry the flags, and opening them could block or act.
     with contextlib.suppress(OSError):
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
