@@ -1,0 +1,5 @@
+"""Volumes that are subdirectories."""
+
+from .backend import DirectoryBackend
+
+__all__ = ["DirectoryBackend"]

@@ -1,0 +1,105 @@
+"""What lies in a directory pool's own directories."""
+
+import os
+from collections.abc import Iterator
+
+from ...host import btrfs, tree, walk
+from ...host.failure import during
+from ...model import ids
+from ...model.errors import HostFailed
+from ..base import Entry
+from .measure import blocks
+
+ENOUGH = 1000
+"""Entries after which a size is only said to be at least that."""
+
+
+def taken(path: str, enough: int = 0) -> int:
+    """Bytes of blocks of everything below ``path``; with ``enough``, of the first so many entries. 0 when it is gone."""
+    if walk.look(path) is None:
+        return 0
+    counted = seen_entries = 0
+    with during(f"measuring {path}"), walk.Cursor(path) as cursor:
+        for visit in walk.walk(cursor):
+            if visit.what == "enter":
+                continue
+            counted += blocks(visit.seen.st_blocks, visit.seen.st_nlink if visit.what == "leaf" else 1)
+            seen_entries += 1
+            if enough and seen_entries >= enough:
+                break
+    return counted
+
+
+def of_kind(directory: str, where: str, letter: str) -> Iterator[Entry]:
+    """Volumes or snapshots; what is neither is foreign. An empty one has 0 bytes allocated, any other has some."""
+    for name, path in _listed(directory):
+        if ids.is_kind(name, letter) and walk.is_directory(path):
+            yield Entry(id=name, where=where, allocated=_bytes(path))
+        else:
+            yield Entry(id=name, where="foreign")
+
+
+def of_trash(directory: str) -> Iterator[Entry]:
+    """What waits to be purged."""
+    for name, path in _listed(directory):
+        yield Entry(id=name.removesuffix(".partial"), where="trash", allocated=_bytes(path))
+
+
+def of_partial(directory: str) -> Iterator[Entry]:
+    """What is being made, said to be what it will be: without a record, nobody finishes it."""
+    for name, path in _listed(directory):
+        made = name.removesuffix(".new")
+        for where, letter in (("volume", ids.VOLUME), ("snapshot", ids.SNAPSHOT)):
+            if ids.is_kind(made, letter):
+                yield Entry(id=made, where=where, allocated=_bytes(path))
+                break
+        else:
+            yield Entry(id=name, where="foreign")
+
+
+def remove(path: str) -> None:
+    """Nothing is left at ``path``. On btrfs, subvolumes that users made inside are deleted first: rmdir(2) refuses
+    those that are read-only. Raises InUse when something is mounted inside, HostFailed."""
+    try:
+        tree.remove_tree(path)
+    except HostFailed:
+        if not _delete_subvolumes(path):
+            raise
+        tree.remove_tree(path)
+
+
+def _delete_subvolumes(path: str) -> bool:
+    any_found = False
+    while (found := _subvolume(path)) is not None:
+        above, name = found
+        try:
+            btrfs.delete_subvolume(f"/proc/self/fd/{above}", name)
+        finally:
+            os.close(above)
+        any_found = True
+    return any_found
+
+
+def _subvolume(path: str) -> tuple[int, str] | None:
+    """A subvolume below ``path``: a descriptor of the directory it lies in, and its name there."""
+    with during(f"looking for subvolumes in {path}"), walk.Cursor(path) as cursor:
+        device = os.fstat(cursor.fd).st_dev
+        for visit in walk.walk(cursor):
+            if visit.what == "enter" and visit.seen.st_ino == btrfs.ROOT_INODE and visit.seen.st_dev != device:
+                return os.open("..", walk.STEP, dir_fd=cursor.fd), visit.name
+    return None
+
+
+def _listed(directory: str) -> Iterator[tuple[str, str]]:
+    with during(f"listing {directory}"):
+        names = sorted(os.listdir(directory))
+    for name in names:
+        yield name, f"{directory}/{name}"
+
+
+def _bytes(path: str) -> int:
+    if not walk.is_directory(path):
+        return 0
+    with during(f"listing {path}"), os.scandir(path) as entries:
+        empty = next(entries, None) is None
+    return 0 if empty else max(1, taken(path, ENOUGH))
