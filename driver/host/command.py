@@ -44,10 +44,15 @@ class Spawned(msgspec.Struct, frozen=True):
     stdin: IO[bytes]
     stdout: IO[bytes]
 
-    def end(self) -> None:
-        """Kill the program's process group if it still runs, reap it and close the pipes."""
+    def kill(self) -> None:
+        """Kill the program's process group; nothing happens if it is gone."""
         if self.process.poll() is None:
-            _kill(self.process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Wait for the program to end, and close the pipes."""
+        self.process.wait()
         self.stdin.close()
         self.stdout.close()
 

@@ -1,64 +1,47 @@
 """Loop devices: block devices whose blocks are a file's bytes (loop(4)). Needs Linux 5.8 (LOOP_CONFIGURE)."""
 
-import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 import struct
 import time
-from typing import NamedTuple
-
-import msgspec
 
 from ..model.errors import FailedPrecondition, HostFailed, InUse, InvalidArgument
+from . import loop_status
 from .effect import effect
 from .failure import during
+from .loop_status import DIRECT_IO, INFO, READ_ONLY, SYSFS, Attached, LoopDevice
+
+__all__ = [
+    "BLOCK_SIZE",
+    "Attached",
+    "LoopDevice",
+    "all_devices",
+    "attach",
+    "detach",
+    "find",
+    "refresh_size",
+    "verify",
+]
 
 BLOCK_SIZE = 4096
 
 LOOP_CLR_FD = 0x4C01
-LOOP_GET_STATUS64 = 0x4C05
 LOOP_SET_CAPACITY = 0x4C07
 LOOP_CONFIGURE = 0x4C0A
 LOOP_CTL_GET_FREE = 0x4C82
 BLKGETSIZE64 = 0x80081272
 BLKFLSBUF = 0x1261
 
-READ_ONLY = 0x1
-DIRECT_IO = 0x10
-# struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size, flags, names.
-INFO = struct.Struct("=QQQQQIIII64s64s32s16x")
 # struct loop_config: fd, block size, struct loop_info64, reserved words.
 CONFIG = struct.Struct(f"=II{INFO.size}s64x")
 
 CONTROL = "/dev/loop-control"
-SYSFS = "/sys/block"
 # Another process can take the number we were told is free before we do.
 RACES = 128
 # A device is freed when its last opener closes it; udev and probes open one for a moment.
 PATIENCE = 5.0
-
-
-class LoopDevice(msgspec.Struct, frozen=True):
-    """A loop device that has a file. ``rdev`` is its device number as in st_rdev, and st_dev of files on it."""
-
-    path: str
-    number: int
-    rdev: int
-    direct_io: bool
-    read_only: bool
-
-
-class Attached(NamedTuple):
-    """A loop device with the file behind it; ``backing_path`` is for people only: it may be stale or another's view."""
-
-    device: LoopDevice
-    st_dev: int
-    st_ino: int
-    backing_path: str
-    deleted: bool
 
 
 def attach(path: str, *, read_only: bool = False) -> LoopDevice:
@@ -85,8 +68,8 @@ def find(file: str | os.stat_result) -> LoopDevice | None:
     with during("looking through the loop devices"):
         wanted = os.stat(file) if isinstance(file, str) else file
         identity = (wanted.st_dev, wanted.st_ino)
-        for number in _numbers():
-            attached = _status(number)
+        for number in loop_status.numbers():
+            attached = loop_status.status(number)
             if attached is not None and attached[1:] == identity:
                 return attached[0]
     return None
@@ -95,7 +78,7 @@ def find(file: str | os.stat_result) -> LoopDevice | None:
 def verify(device: LoopDevice, st_dev: int, st_ino: int) -> bool:
     """Whether ``device`` still has that file: one ioctl, for callers that remember what find told them."""
     with during(f"asking {device.path} for its file"):
-        attached = _status(device.number)
+        attached = loop_status.status(device.number)
     return attached is not None and attached[1:] == (st_dev, st_ino)
 
 
@@ -111,7 +94,7 @@ def configure(path: str, flags: int) -> LoopDevice:
                     break
             else:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-            attached = _status(number)
+            attached = loop_status.status(number)
         finally:
             os.close(backing)
     if attached is None:
@@ -153,14 +136,12 @@ def clear(path: str) -> bool:
                 raise InUse(message) from error
             raise
         try:
-            # Dirty pages of a block volume's raw device go through the loop device, then the file itself to its disk.
+            if not loop_status.has_file(fd):
+                return False
+            # What a block volume's user left in the page cache goes through the device to the file, and to its disk.
             os.fsync(fd)
             fcntl.ioctl(fd, BLKFLSBUF)
             fcntl.ioctl(fd, LOOP_CLR_FD)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return False
-            raise
         finally:
             os.close(fd)
         return True
@@ -183,48 +164,17 @@ def all_devices() -> list[Attached]:
     """Every loop device of this host that has a file, by number. Raises HostFailed."""
     found = []
     with during("looking through the loop devices"):
-        for number in _numbers():
-            attached = _status(number)
+        for number in loop_status.numbers():
+            attached = loop_status.status(number)
             if attached is not None:
-                name = _backing_path(number)
+                name = loop_status.backing_path(number)
                 path = name.removesuffix(" (deleted)")
-                found.append(Attached(*attached, path, path != name and not _is_file(name, attached[1:])))
+                found.append(Attached(*attached, path, path != name and not loop_status.is_file(name, attached[1:])))
     return found
 
 
 def _flags(read_only: bool) -> int:
     return DIRECT_IO | (READ_ONLY if read_only else 0)
-
-
-def _numbers() -> list[int]:
-    """The loop devices that have a file, told by sysfs."""
-    names = (re.fullmatch(r"loop(\d+)", name) for name in os.listdir(SYSFS))
-    numbers = sorted(int(match[1]) for match in names if match)
-    return [number for number in numbers if os.path.exists(f"{SYSFS}/loop{number}/loop")]
-
-
-def _status(number: int) -> tuple[LoopDevice, int, int] | None:
-    """A device with its file's st_dev and st_ino; None if it has no file. Raises OSError."""
-    try:
-        fd = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            info = INFO.unpack(fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size)))
-        finally:
-            os.close(fd)
-    except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
-            return None
-        raise
-    flags = info[8]
-    device = LoopDevice(
-        path=f"/dev/loop{number}",
-        number=number,
-        rdev=_rdev(number),
-        direct_io=bool(flags & DIRECT_IO),
-        read_only=bool(flags & READ_ONLY),
-    )
-    # The kernel tells the device in the encoding the C library uses too, so makedev and st_dev agree with it.
-    return device, info[0], info[1]
 
 
 def _free_number() -> int:
@@ -238,7 +188,7 @@ def _free_number() -> int:
 def _configured(number: int, backing: int, flags: int) -> bool:
     """Attach an open file to a device; False if somebody else took the device first."""
     try:
-        fd = os.open(_node(number), (os.O_RDONLY if flags & READ_ONLY else os.O_RDWR) | os.O_CLOEXEC)
+        fd = os.open(loop_status.node(number), (os.O_RDONLY if flags & READ_ONLY else os.O_RDWR) | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):
             return False
@@ -268,35 +218,3 @@ def _check(device: LoopDevice, path: str, read_only: bool) -> None:
     if found:
         message = f"{path} is attached as {device.path} already, but {', '.join(found)}: detach that first"
         raise FailedPrecondition(message)
-
-
-def _backing_path(number: int) -> str:
-    try:
-        with open(f"{SYSFS}/loop{number}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().rstrip("\n")
-    except FileNotFoundError:
-        return ""
-
-
-def _is_file(path: str, identity: tuple[int, int]) -> bool:
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return False
-    return (seen.st_dev, seen.st_ino) == identity
-
-
-def _rdev(number: int) -> int:
-    # Not the number itself: with partitions enabled (loop.max_part) every device has a row of minors.
-    with open(f"{SYSFS}/loop{number}/dev", encoding="ascii") as file:
-        major, minor = file.read().split(":")
-    return os.makedev(int(major), int(minor))
-
-
-def _node(number: int) -> str:
-    """The path of a loop device, made if nobody made it: a container's /dev need not be the kernel's devtmpfs."""
-    path = f"/dev/loop{number}"
-    if not os.path.exists(path):
-        with contextlib.suppress(FileExistsError):
-            os.mknod(path, stat.S_IFBLK | 0o660, _rdev(number))
-    return path

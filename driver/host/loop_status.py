@@ -1,0 +1,113 @@
+"""What the kernel tells of loop devices (LOOP_GET_STATUS64, sysfs)."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+import struct
+from typing import NamedTuple
+
+import msgspec
+
+LOOP_GET_STATUS64 = 0x4C05
+READ_ONLY = 0x1
+DIRECT_IO = 0x10
+# struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size, flags, names.
+INFO = struct.Struct("=QQQQQIIII64s64s32s16x")
+SYSFS = "/sys/block"
+
+
+class LoopDevice(msgspec.Struct, frozen=True):
+    """A loop device that has a file. ``rdev`` is its device number as in st_rdev, and st_dev of files on it."""
+
+    path: str
+    number: int
+    rdev: int
+    direct_io: bool
+    read_only: bool
+
+
+class Attached(NamedTuple):
+    """A loop device with the file behind it; ``backing_path`` is for people only: it may be stale or another's view."""
+
+    device: LoopDevice
+    st_dev: int
+    st_ino: int
+    backing_path: str
+    deleted: bool
+
+
+def numbers() -> list[int]:
+    """The loop devices that have a file, told by sysfs."""
+    names = (re.fullmatch(r"loop(\d+)", name) for name in os.listdir(SYSFS))
+    numbers = sorted(int(match[1]) for match in names if match)
+    return [number for number in numbers if os.path.exists(f"{SYSFS}/loop{number}/loop")]
+
+
+def status(number: int) -> tuple[LoopDevice, int, int] | None:
+    """A device with its file's st_dev and st_ino; None if it has no file. Raises OSError."""
+    try:
+        fd = os.open(node(number), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            info = INFO.unpack(fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size)))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
+            return None
+        raise
+    flags = info[8]
+    device = LoopDevice(
+        path=f"/dev/loop{number}",
+        number=number,
+        rdev=_rdev(number),
+        direct_io=bool(flags & DIRECT_IO),
+        read_only=bool(flags & READ_ONLY),
+    )
+    # The kernel tells the device in the encoding the C library uses too, so makedev and st_dev agree with it.
+    return device, info[0], info[1]
+
+
+def has_file(fd: int) -> bool:
+    """Whether an open loop device has a file. Raises OSError."""
+    try:
+        fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
+
+
+def backing_path(number: int) -> str:
+    try:
+        with open(f"{SYSFS}/loop{number}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().rstrip("\n")
+    except FileNotFoundError:
+        return ""
+
+
+def is_file(path: str, identity: tuple[int, int]) -> bool:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return False
+    return (seen.st_dev, seen.st_ino) == identity
+
+
+def _rdev(number: int) -> int:
+    # Not the number itself: with partitions enabled (loop.max_part) every device has a row of minors.
+    with open(f"{SYSFS}/loop{number}/dev", encoding="ascii") as file:
+        major, minor = file.read().split(":")
+    return os.makedev(int(major), int(minor))
+
+
+def node(number: int) -> str:
+    """The path of a loop device, made if nobody made it: a container's /dev need not be the kernel's devtmpfs."""
+    path = f"/dev/loop{number}"
+    if not os.path.exists(path):
+        with contextlib.suppress(FileExistsError):
+            os.mknod(path, stat.S_IFBLK | 0o660, _rdev(number))
+    return path
