@@ -32,6 +32,7 @@ NAME_LIMIT = 255
 U64 = struct.Struct("=Q")
 # struct btrfs_ioctl_vol_args_v2: fd, transid, flags, four words of which we use none, name or id.
 VOL_ARGS_V2 = struct.Struct("=qQQ32x4040s")
+# Given to ioctl(2) in a bytearray: fcntl takes at most 1024 bytes of an immutable argument.
 VOL_ARGS = struct.Struct("=q4088s")
 LOOKUP = struct.Struct("=QQ")
 LOOKUP_SIZE = 4096
@@ -71,7 +72,7 @@ def create_subvolume(parent: str, name: str) -> None:
     Raises NoSpace, HostFailed (EEXIST).
     """
     with directory(parent, f"creating the subvolume {parent}/{name}") as fd:
-        fcntl.ioctl(fd, SUBVOL_CREATE_V2, VOL_ARGS_V2.pack(0, 0, 0, _component(name)))
+        fcntl.ioctl(fd, SUBVOL_CREATE_V2, bytearray(VOL_ARGS_V2.pack(0, 0, 0, _component(name))))
 
 
 @effect
@@ -85,7 +86,7 @@ def snapshot(source: str, parent: str, name: str, *, read_only: bool) -> None:
         origin = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flags = SUBVOL_RDONLY if read_only else 0
-            fcntl.ioctl(fd, SNAP_CREATE_V2, VOL_ARGS_V2.pack(origin, 0, flags, _component(name)))
+            fcntl.ioctl(fd, SNAP_CREATE_V2, bytearray(VOL_ARGS_V2.pack(origin, 0, flags, _component(name))))
         finally:
             os.close(origin)
 
@@ -189,7 +190,7 @@ def resize_to_fill(path: str) -> None:
         if len(members) != 1:
             message = f"{path} has {len(members)} devices: which to grow is for a person to say"
             raise FailedPrecondition(message)
-        fcntl.ioctl(fd, RESIZE, VOL_ARGS.pack(0, f"{members[0][0]}:max".encode()))
+        fcntl.ioctl(fd, RESIZE, bytearray(VOL_ARGS.pack(0, f"{members[0][0]}:max".encode())))
 
 
 def _component(name: str) -> bytes:
@@ -220,7 +221,7 @@ def _delete_nested(outer: int) -> None:
 
 
 def _destroy(parent: int, name: bytes) -> None:
-    by_name = VOL_ARGS_V2.pack(0, 0, 0, name)
+    by_name = bytearray(VOL_ARGS_V2.pack(0, 0, 0, name))
     try:
         fcntl.ioctl(parent, SNAP_DESTROY_V2, by_name)
     except OSError as error:
