@@ -9,14 +9,13 @@ import uuid
 from collections.abc import Iterator
 
 from ..model.errors import FailedPrecondition, InvalidArgument
-from . import beneath, btrfs_tree, fsprobe
+from . import btrfs_nested, fsprobe
 from .btrfs_tree import directory
 from .effect import effect
 from .failure import during
 
 SUBVOL_CREATE_V2 = 0x50009418
 SNAP_CREATE_V2 = 0x50009417
-SNAP_DESTROY_V2 = 0x5000943F
 INO_LOOKUP = 0xD0009412
 SUBVOL_GETFLAGS = 0x80089419
 SUBVOL_SETFLAGS = 0x4008941A
@@ -39,11 +38,6 @@ LOOKUP_SIZE = 4096
 FS_INFO_SIZE = 1024
 DEV_INFO_SIZE = 4096
 DEV_INFO_TOTAL = struct.Struct("=32xQ")
-
-# The item that hangs a subvolume into its parent: directory's inode, sequence, length of the name that follows.
-ROOT_REF = 156
-REFERENCE = struct.Struct("=QQH")
-INSIDE = beneath.RESOLVE_BENEATH | beneath.RESOLVE_NO_SYMLINKS
 
 COMPRESSION = "btrfs.compression"
 ALGORITHMS = ("zstd", "lzo", "zlib", "none")
@@ -99,11 +93,23 @@ def delete_subvolume(parent: str, name: str) -> bool:
     Raises HostFailed (EPERM for the default subvolume, or one with an active swap file).
     """
     with directory(parent, f"deleting the subvolume {parent}/{name}") as fd:
+        encoded = _component(name)
         try:
-            _destroy(fd, _component(name))
+            btrfs_nested.destroy(fd, encoded)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            btrfs_nested.delete_below(fd, subvolume_id(f"/proc/self/fd/{fd}/{name}"))
+            btrfs_nested.destroy(fd, encoded)
         return True
+
+
+def nested_in(path: str) -> list[int]:
+    """The ids of all subvolumes nested in the one at ``path``, at any depth: O(answer). Raises HostFailed."""
+    with directory(path, f"looking for subvolumes in {path}") as fd:
+        return [nested.tree for nested in btrfs_nested.below(fd, _tree_id(fd))]
 
 
 def is_read_only(path: str) -> bool:
@@ -205,49 +211,11 @@ def _flags(fd: int) -> int:
     return int(U64.unpack(fcntl.ioctl(fd, SUBVOL_GETFLAGS, bytes(8)))[0])
 
 
-def _delete_nested(outer: int) -> None:
-    """Delete what is nested in a subvolume; users may make subvolumes inside theirs, and make them read-only."""
-    fcntl.ioctl(outer, SUBVOL_SETFLAGS, U64.pack(_flags(outer) & ~SUBVOL_RDONLY))
-    own_id = _tree_id(outer)
-    for reference in btrfs_tree.items(outer, btrfs_tree.ROOT_TREE, own_id, ROOT_REF):
-        inode, _, length = REFERENCE.unpack_from(reference.data)
-        name = reference.data[REFERENCE.size : REFERENCE.size + length]
-        # The kernel looks the directory up by number, so it cannot lie outside; opening its path must not either.
-        inside = beneath.openat2(outer, _path_of(outer, own_id, inode), os.O_RDONLY | os.O_DIRECTORY, 0, INSIDE)
-        try:
-            _destroy(inside, name)
-        finally:
-            os.close(inside)
-
-
-def _destroy(parent: int, name: bytes) -> None:
-    by_name = bytearray(VOL_ARGS_V2.pack(0, 0, 0, name))
-    try:
-        fcntl.ioctl(parent, SNAP_DESTROY_V2, by_name)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        nested = beneath.openat2(parent, os.fsdecode(name), os.O_RDONLY | os.O_DIRECTORY, 0, INSIDE)
-        try:
-            _delete_nested(nested)
-        finally:
-            os.close(nested)
-        fcntl.ioctl(parent, SNAP_DESTROY_V2, by_name)
-
-
 def _tree_id(fd: int) -> int:
     buffer = bytearray(LOOKUP_SIZE)
     LOOKUP.pack_into(buffer, 0, 0, ROOT_INODE)
     fcntl.ioctl(fd, INO_LOOKUP, buffer)
     return int(LOOKUP.unpack_from(buffer)[0])
-
-
-def _path_of(fd: int, tree: int, inode: int) -> str:
-    """The path of a directory within its subvolume."""
-    buffer = bytearray(LOOKUP_SIZE)
-    LOOKUP.pack_into(buffer, 0, tree, inode)
-    fcntl.ioctl(fd, INO_LOOKUP, buffer)
-    return os.fsdecode(bytes(buffer[LOOKUP.size :]).partition(b"\0")[0]) or "."
 
 
 def _members(fd: int) -> Iterator[tuple[int, int]]:

@@ -27,6 +27,8 @@ syncfs = _libc.syncfs
 syncfs.argtypes = (ctypes.c_int,)
 fallocate = _libc.fallocate64 if hasattr(_libc, "fallocate64") else _libc.fallocate
 fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+open_by_handle_at = _libc.open_by_handle_at
+open_by_handle_at.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 
