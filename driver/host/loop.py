@@ -1,5 +1,6 @@
 """Loop devices: block devices whose blocks are a file's bytes (loop(4)). Needs Linux 5.8 (LOOP_CONFIGURE)."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -30,6 +31,8 @@ BLOCK_SIZE = 4096
 LOOP_CLR_FD = 0x4C01
 LOOP_SET_CAPACITY = 0x4C07
 LOOP_CONFIGURE = 0x4C0A
+LOOP_CTL_ADD = 0x4C80
+LOOP_CTL_REMOVE = 0x4C81
 LOOP_CTL_GET_FREE = 0x4C82
 BLKGETSIZE64 = 0x80081272
 BLKFLSBUF = 0x1261
@@ -90,6 +93,8 @@ def configure(path: str, flags: int) -> LoopDevice:
         try:
             for _ in range(RACES):
                 number = _free_number()
+                if loop_status.discard_lost(number):
+                    _make_anew(number)
                 if _configured(number, backing, flags):
                     break
             else:
@@ -183,6 +188,17 @@ def _free_number() -> int:
         return fcntl.ioctl(control, LOOP_CTL_GET_FREE)
     finally:
         os.close(control)
+
+
+def _make_anew(number: int) -> None:
+    """Remove a free device and add it again. Somebody who has it open meanwhile keeps it as it is."""
+    with contextlib.suppress(OSError):
+        control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+            fcntl.ioctl(control, LOOP_CTL_ADD, number)
+        finally:
+            os.close(control)
 
 
 def _configured(number: int, backing: int, flags: int) -> bool:

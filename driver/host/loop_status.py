@@ -81,6 +81,21 @@ def has_file(fd: int) -> bool:
     return True
 
 
+def discard_lost(number: int) -> bool:
+    """Whether somebody has set a device's discard limit to 0, which outlasts its file and cannot be undone.
+
+    Linux 6.18 then takes the granularity for 0 and refuses every other limit as no multiple of it.
+    """
+    limits = []
+    for name in ("discard_max_bytes", "discard_max_hw_bytes"):
+        try:
+            with open(f"{SYSFS}/loop{number}/queue/{name}", encoding="ascii") as file:
+                limits.append(int(file.read()))
+        except OSError:
+            return False
+    return limits[0] == 0 < limits[1]
+
+
 def backing_path(number: int) -> str:
     try:
         with open(f"{SYSFS}/loop{number}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
