@@ -215,7 +215,7 @@ class Pool:
         """The pool as of the last look; never blocks."""
         totals = self.ledger.totals() if self.id else None
         return PoolView(
-            id=self.id,
+            id=self.id or self.expected_id,
             name=self.name,
             backend=self.backend.kind,
             path=self.config.path,

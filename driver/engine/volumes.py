@@ -18,6 +18,7 @@ import msgspec
 from ..backends import base
 from ..model import errors, ids
 from ..model.capability import Capability
+from ..model.capacity import Room
 from ..model.records import TaskRecord
 from ..model.sizes import SizeRange
 from ..model.snapshot import Snapshot
@@ -38,14 +39,6 @@ class VolumeEntry(msgspec.Struct, frozen=True):
 
     volume: Volume
     node_ids: tuple[str, ...]
-
-
-class Room(msgspec.Struct, frozen=True):
-    """What more can be made, in bytes: together, the largest single volume, the smallest."""
-
-    available: int
-    maximum: int
-    minimum: int
 
 
 class Volumes:

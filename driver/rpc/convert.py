@@ -10,6 +10,7 @@ from csi.v1 import csi_pb2 as csi
 
 from ..model import errors, ids
 from ..model.capability import AccessMode, Capability
+from ..model.capacity import CapacityQuery
 from ..model.sizes import SizeRange
 from ..model.snapshot import GroupRequest, SnapshotRequest
 from ..model.volume import Source, VolumeRequest
@@ -72,6 +73,22 @@ def group_request(request: csi.CreateVolumeGroupSnapshotRequest) -> GroupRequest
         ),
         parameters=dict(request.parameters),
     )
+
+
+def capacity_query(request: csi.GetCapacityRequest) -> CapacityQuery:
+    return CapacityQuery(
+        tuple(capability(one, f"volume_capabilities[{n}]") for n, one in enumerate(request.volume_capabilities)),
+        dict(request.parameters),
+        segments(request.accessible_topology, "accessible_topology") or None,
+    )
+
+
+def required_range(request: csi.ControllerExpandVolumeRequest) -> SizeRange:
+    """The request's ``capacity_range``, which must ask for something."""
+    read = size_range(request.capacity_range, f"volume {request.volume_id}")
+    if not read.required and not read.limit:
+        raise errors.InvalidArgument("capacity_range is missing or empty; it is required")
+    return read
 
 
 def capabilities(given: Iterable[csi.VolumeCapability]) -> tuple[Capability, ...]:

@@ -49,6 +49,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._known: dict[str, Handler] = {}
         self._prefix = random.token_hex(4)
         self._numbers = itertools.count(1)
+        self.streams: set[_Rpc] = set()
 
     async def intercept_service(
         self,
@@ -65,6 +66,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return self._unserved(name)
         wrapped = self._known[name] = self._wrap(_Method(name, inner, self.metrics), inner)
         return wrapped
+
+    def cut_streams(self) -> None:
+        """Streams under way end, telling their callers to try again: they could go on for hours, and resume elsewhere."""
+        for rpc in self.streams:
+            rpc.cut()
 
     def next_id(self) -> str:
         """A request id, unique over processes for all that matters."""
@@ -119,6 +125,7 @@ def _stream(
 ) -> Handler:
     async def call(raw: bytes, context: Context) -> AsyncIterator[bytes]:
         rpc = _Rpc(around, method, context)
+        around.streams.add(rpc)
         try:
             async with contextlib.aclosing(inner(rpc.read(raw), context)) as responses:
                 async for response in responses:
@@ -133,6 +140,8 @@ def _stream(
         else:
             rpc.answered(None)
             return
+        finally:
+            around.streams.discard(rpc)
         await context.abort(code, message)
 
     return grpc.unary_stream_rpc_method_handler(call)
@@ -141,13 +150,15 @@ def _stream(
 class _Rpc:
     """One call, from its request to its line."""
 
-    __slots__ = ("around", "context", "id", "method", "pool", "request", "started")
+    __slots__ = ("around", "context", "id", "is_cut", "method", "pool", "request", "started", "task")
 
     def __init__(self, around: Interceptor, method: _Method, context: Context) -> None:
         self.around = around
         self.method = method
         self.context = context
         self.request: Message | None = None
+        self.task = asyncio.current_task()
+        self.is_cut = False
         self.started = time.perf_counter()
         self.id = self.pool = ""
         for key, value in context.invocation_metadata() or ():
@@ -186,11 +197,19 @@ class _Rpc:
 
         Only when our own side cancelled, which ends a caller's wait for nothing it did, is there anything to answer.
         """
-        task = asyncio.current_task()
-        if task is not None and task.cancelling() == 0:
+        assert self.task is not None  # every RPC runs in one
+        if self.is_cut:
+            self.task.uncancel()
+        if self.task.cancelling() == 0:
             return self.failed(errors.Unavailable("the driver stopped working on this; try again"))
         self.ended_by_caller()
         raise asyncio.CancelledError
+
+    def cut(self) -> None:
+        """Ended from our side, at its next wait."""
+        assert self.task is not None
+        self.is_cut = True
+        self.task.cancel()
 
     def ended_by_caller(self) -> None:
         late = self.context.time_remaining() == 0
