@@ -1,25 +1,67 @@
 """Copies of files: by shared extents where the filesystem can, by data elsewhere."""
 
+import errno
+import fcntl
+import os
 from collections.abc import Callable
 
+from ..model.errors import DataDamaged
+from . import extents, files
 from .effect import effect
+from .failure import during
 
 FICLONE = 0x40049409
+# What filesystems, and those that forward to them, answer when extents cannot be shared there.
+CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EISDIR})
+
+# Copied between two questions whether to go on, and between two syncs.
+STEP = 8 << 20
+PIECE = 64 << 20
+BUFFER = 1 << 20
+
+
+def share(source: str, target: str) -> None:
+    """``target`` is a new file that shares all extents ``source`` had at one moment, and both name and data are durable.
+
+    FICLONE writes the source's dirty pages out first. The file is made without a name and named when complete, so a
+    crash leaves nothing or all of it. Raises HostFailed (EEXIST when ``target`` exists, EOPNOTSUPP or EXDEV where extents
+    cannot be shared), NoSpace.
+    """
+    clone(source, target)
+    files.fsync_file(target)
+    files.fsync_dir(os.path.dirname(target) or ".")
 
 
 @effect
-def share(source: str, target: str) -> None:
-    """Make ``target`` a new file that shares all extents of ``source`` as of one moment, and sync it and its directory.
-
-    FICLONE flushes the source's dirty pages first. A target that could not be completed is removed again.
-    Raises HostFailed (EEXIST when ``target`` exists, EOPNOTSUPP and EXDEV where extents cannot be shared), NoSpace.
-    """
-    raise NotImplementedError
+def clone(source: str, target: str) -> None:
+    """``target`` is a new file that shares all extents of ``source``. Not synced: see share."""
+    with during(f"sharing the extents of {source} with {target}"):
+        origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fd = _unnamed(os.path.dirname(target) or ".")
+            try:
+                fcntl.ioctl(fd, FICLONE, origin)
+                # With a directory given, Python calls linkat(2), which can follow this link; link(2) would name the link.
+                os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd)
+            finally:
+                os.close(fd)
+        finally:
+            os.close(origin)
 
 
 def supported(directory: str) -> bool:
-    """Whether files in ``directory`` can share extents, found out by doing it with two unnamed probe files."""
-    raise NotImplementedError
+    """Whether files in ``directory`` can share extents, found out by doing it with two unnamed files.
+
+    Raises HostFailed, NoSpace when not even an empty file fits.
+    """
+    with during(f"trying to share extents in {directory}"):
+        try:
+            return _shares(directory, bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        # On a full filesystem: sharing nothing is refused just as well where it cannot be done.
+        return _shares(directory, b"")
 
 
 def copy_sparse(
@@ -33,8 +75,67 @@ def copy_sparse(
 ) -> bool:
     """Copy the data of bytes ``start`` to ``end`` between open files; True if completed, False if cancelled.
 
-    Holes become holes. After each piece that has been synced to disk, ``progress`` gets the offset up to which the copy is
-    complete and durable: a later call may start there. Never shares extents. Raises NoSpace, HostFailed,
-    DataDamaged when the source ends before ``end``.
+    What is a hole in the source is not touched in the target, which so has to have been one there. ``progress`` gets
+    offsets up to which the copy is complete and durable, the last one ``end``: a later call may start there.
+    Raises NoSpace, HostFailed, DataDamaged when the source ends before ``end``.
     """
-    raise NotImplementedError
+    durable = start
+    unsynced = 0
+    for offset, length in extents.allocated(source, start, end):
+        for at in range(offset, offset + length, STEP):
+            if cancelled():
+                return False
+            step = min(STEP, offset + length - at)
+            copy_range(source, target, at, step)
+            unsynced += step
+            if unsynced >= PIECE:
+                files.fsync_file(target)
+                unsynced, durable = 0, at + step
+                progress(durable)
+    if durable < end:
+        files.fsync_file(target)
+        progress(end)
+    return True
+
+
+@effect
+def copy_range(source: int, target: int, offset: int, length: int) -> None:
+    """Copy bytes to the same place in another file (copy_file_range(2), else by hand). Not synced.
+
+    Raises NoSpace, HostFailed, DataDamaged when the source ends before them.
+    """
+    end = offset + length
+    with during(f"copying {length} bytes at {offset}"):
+        while offset < end:
+            try:
+                copied = os.copy_file_range(source, target, end - offset, offset, offset)
+            except OSError as error:
+                if error.errno not in CANNOT:
+                    raise
+                copied = os.pwrite(target, os.pread(source, min(BUFFER, end - offset), offset), offset)
+            if copied == 0:
+                message = f"the source of a copy ends at {offset}, before {end}"
+                raise DataDamaged(message)
+            offset += copied
+
+
+def _shares(directory: str, data: bytes) -> bool:
+    first = second = -1
+    try:
+        first = _unnamed(directory)
+        second = _unnamed(directory)
+        os.write(first, data)
+        fcntl.ioctl(second, FICLONE, first)
+    except OSError as error:
+        if error.errno in CANNOT:
+            return False
+        raise
+    finally:
+        for fd in (first, second):
+            if fd >= 0:
+                os.close(fd)
+    return True
+
+
+def _unnamed(directory: str) -> int:
+    return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
