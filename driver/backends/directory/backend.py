@@ -12,6 +12,7 @@ in but through a mount of ours. Peers (hostpath, NFS) choose the same mode. Size
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,12 +30,16 @@ from ...model.volume import Kind, Volume
 from .. import options, settings
 from ..base import Entry, Progress, Shape
 from ..layout import Layout
+from ..tree_size import Sizes, taken
 from . import contents, copy, erase
-from .measure import Measure
 
 ROOT_MODE = 0o777
 IN_PLACE = ("ext4", "xfs")
 """Filesystems known to overwrite a file's blocks where they are, as long as nothing shares them."""
+
+
+PATIENCE = 2.0
+"""Seconds after which adding up the volumes' sizes gives up until next time."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -56,7 +61,7 @@ class DirectoryBackend:
         self.config = config
         self._layout = Layout(config.name, root)
         self._facts: Facts | None = None
-        self._measure = Measure()
+        self._sizes = Sizes()
 
     def open(self) -> None:
         self._layout.open(self.config.path)
@@ -69,7 +74,7 @@ class DirectoryBackend:
         )
 
     def close(self) -> None:
-        self._measure.close()
+        self._sizes.close()
         self._layout.close()
 
     @property
@@ -89,10 +94,17 @@ class DirectoryBackend:
 
     def allocated(self) -> int:
         self._layout.check_present()
-        trash = self._layout.trash
-        return sum(
-            contents.taken(path) for path in (self._layout.volumes, self._layout.snapshots, trash, self._partial)
-        )
+        deadline = time.monotonic() + PATIENCE
+        total = 0
+        for directory in (self._layout.volumes, self._layout.snapshots, self._layout.trash):
+            for name in self._layout.names(directory):
+                path = f"{directory}/{name}"
+                total += self._sizes.of(path)
+                if not self._sizes.is_known(path) or time.monotonic() > deadline:
+                    # Not known yet: then everything on the filesystem passes for ours, rather than for somebody else's.
+                    space = self.space()
+                    return space.total - space.free
+        return total
 
     def shape(self, *, kind: Kind, fs_type: str, parameters: dict[str, str], mutable: dict[str, str]) -> Shape:
         if kind != "filesystem":
@@ -117,7 +129,7 @@ class DirectoryBackend:
 
     def ensure_trashed(self, volume: Volume, trash_id: str) -> None:
         path = self._layout.volume(volume.id)
-        self._measure.forget(path)
+        self._sizes.forget(path)
         self._trash(path, volume.id, trash_id)
 
     def ensure_purged(self, thing: Volume | Snapshot, trash_id: str, wipe: str, progress: Progress) -> None:
@@ -135,7 +147,7 @@ class DirectoryBackend:
         self._layout.refill_reserve()
 
     def trash_allocated(self, trash_id: str) -> int:
-        return sum(contents.taken(self._layout.trashed(trash_id, suffix)) for suffix in ("", ".partial"))
+        return sum(taken(self._layout.trashed(trash_id, suffix)) for suffix in ("", ".partial"))
 
     def contents(self) -> Iterator[Entry]:
         self._layout.check_present()
@@ -163,7 +175,9 @@ class DirectoryBackend:
     def volume_ailments(self, volume: Volume) -> Sequence[Ailment]:
         if volume.formatted and not self.exists(volume):
             path = self._layout.volume(volume.id)
-            return [Ailment(Status.DATA_LOSS, "VolumeMissing", f"the directory of volume {volume.id} is gone: {path}")]
+            return [
+                Ailment(Status.INACCESSIBLE, "VolumeMissing", f"the directory of volume {volume.id} is gone: {path}")
+            ]
         return []
 
     # Directories.
@@ -192,7 +206,7 @@ class DirectoryBackend:
 
     def snapshot_allocated(self, snapshot: Snapshot, source: Volume | None) -> int:
         if self.snapshot_exists(snapshot):
-            return contents.taken(self._layout.snapshot(snapshot.id))
+            return taken(self._layout.snapshot(snapshot.id))
         return self.copy_total(source) if source else 0
 
     def ensure_snapshot_trashed(self, snapshot: Snapshot, trash_id: str) -> None:
@@ -213,7 +227,7 @@ class DirectoryBackend:
         """Nothing: ``wipe`` acts when the volume is purged."""
 
     def usage(self, volume: Volume) -> tuple[int, int]:
-        return self._measure.of(self._layout.volume(volume.id)), 0
+        return self._sizes.of(self._layout.volume(volume.id)), 0
 
     def enforces_size(self) -> bool:
         return False

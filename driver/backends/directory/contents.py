@@ -8,26 +8,10 @@ from ...host.failure import during
 from ...model import ids
 from ...model.errors import HostFailed
 from ..base import Entry
-from .measure import blocks
+from ..tree_size import taken
 
 ENOUGH = 1000
 """Entries after which a size is only said to be at least that."""
-
-
-def taken(path: str, enough: int = 0) -> int:
-    """Bytes of blocks of everything below ``path``; with ``enough``, of the first so many entries. 0 when it is gone."""
-    if walk.look(path) is None:
-        return 0
-    counted = seen_entries = 0
-    with during(f"measuring {path}"), walk.Cursor(path) as cursor:
-        for visit in walk.walk(cursor):
-            if visit.what == "enter":
-                continue
-            counted += blocks(visit.seen.st_blocks, visit.seen.st_nlink if visit.what == "leaf" else 1)
-            seen_entries += 1
-            if enough and seen_entries >= enough:
-                break
-    return counted
 
 
 def of_kind(directory: str, where: str, letter: str) -> Iterator[Entry]:

@@ -1,16 +1,13 @@
-"""How much a directory holds, found out by walking it a little at a time.
-
-Nobody who asks waits longer than a slice: a walk that is not finished by then goes on at the next question, and until it
-is, the last complete answer stands. Before the first one there is only what was counted so far.
-"""
+"""How much a directory tree takes up, for pools whose filesystem keeps no count."""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from ...host import walk
-from ...model.errors import Busy, InUse
+from ..host import walk
+from ..host.failure import during
+from ..model.errors import Busy, InUse
 
 SLICE = 0.05
 """Seconds of walking one question may cost."""
@@ -22,9 +19,27 @@ KNOWN = 10_000
 """Directories whose answer is remembered, at some hundred bytes each."""
 
 
-def blocks(seen_blocks: int, links: int) -> int:
-    """Bytes a file's blocks come to for each of its names."""
-    return seen_blocks * 512 // max(1, links)
+def taken(path: str, enough: int = 0) -> int:
+    """Bytes of blocks of everything below ``path``; with ``enough``, of the first so many entries. 0 when it is gone.
+
+    Raises InUse when something is mounted inside, Busy when directories are moved meanwhile, HostFailed.
+    """
+    if walk.look(path) is None:
+        return 0
+    counted = 0
+    with during(f"measuring {path}"), walk.Cursor(path) as cursor:
+        for number, visit in enumerate(walk.walk(cursor), 1):
+            counted += _bytes(visit)
+            if number == enough:
+                break
+    return counted
+
+
+def _bytes(visit: walk.Visit) -> int:
+    """What an entry comes to; a file's blocks are shared evenly by its names, a directory counts when it is left."""
+    if visit.what == "enter":
+        return 0
+    return visit.seen.st_blocks * 512 // (max(1, visit.seen.st_nlink) if visit.what == "leaf" else 1)
 
 
 class _Walk:
@@ -38,9 +53,7 @@ class _Walk:
     def go_on(self, until: Callable[[], bool]) -> bool:
         """True at the end; False when ``until`` said so first."""
         for visit in self._visits:
-            if visit.what != "enter":
-                links = visit.seen.st_nlink if visit.what == "leaf" else 1
-                self.counted += blocks(visit.seen.st_blocks, links)
+            self.counted += _bytes(visit)
             if until():
                 return False
         return True
@@ -49,8 +62,12 @@ class _Walk:
         self._cursor.close()
 
 
-class Measure:
-    """The sizes of many directories, by path. May be asked from several threads."""
+class Sizes:
+    """The sizes of many directories, by path, found out by walking a little at a time. May be asked from several threads.
+
+    Nobody who asks waits longer than a slice: a walk that is not finished by then goes on at the next question, and
+    until it is, the last complete answer stands. Before the first one there is only what was counted so far.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -87,6 +104,11 @@ class Measure:
                 return walking.counted
             self._keep(path, walking)
             return found[1] if found else walking.counted
+
+    def is_known(self, path: str) -> bool:
+        """Whether a walk of ``path`` was completed, however long ago."""
+        with self._lock:
+            return path in self._known
 
     def forget(self, path: str) -> None:
         """Nothing is remembered of ``path``, and nothing of it is held open."""
