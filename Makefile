@@ -1,0 +1,56 @@
+# Every target installs what it needs first (tools/setup.sh) and is a quick no-op there afterwards.
+# Paths are relative throughout: the checkout may lie in a folder with any name.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+python := .venv/bin/python
+
+.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo
+	@echo "  SKIP=lane,lane make test    leaves lanes out, and says so"
+	@echo "  LANES='unit wire' make test runs only these"
+
+setup: ## install system packages, the locked environment and the project
+	@sh tools/setup.sh
+
+setup-sanity:
+	@sh tools/setup.sh sanity
+
+setup-bench:
+	@sh tools/setup.sh bench
+
+demo: setup ## see Holdall do its job, for real, on this machine
+	@.venv/bin/holdall demo
+
+test: setup-sanity ## a time-boxed slice of every lane (15 minutes at most)
+	@$(python) -m tools.lanes test $(LANES)
+
+prove: setup-sanity ## everything at full size; writes docs/proof.md (hours)
+	@$(python) -m tools.lanes prove $(LANES)
+
+run: setup ## the driver in the foreground, its socket and default pool in out/run
+	@mkdir -p out/run/state
+	@.venv/bin/holdall all --state-dir out/run/state --endpoint "unix://$$PWD/out/run/csi.sock" --node-id local
+
+sanity: setup-sanity ## csi-sanity over all backends; CELLS='btrfs directory/split' runs only these
+	@$(python) -m sanity.matrix $(CELLS)
+
+bench: setup-bench ## measure rates, latencies, memory and IO
+	@$(python) -m bench
+
+lint: setup ## style, types, layers, protocol stubs, forbidden names
+	@$(python) -m tools.lint
+
+proto: setup ## regenerate the protocol stubs beside their .proto files
+	@$(python) tools/proto.py
+
+lock: ## renew the lock files; UPGRADE=1 takes the newest of everything
+	@sh tools/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what was built or measured; state in out/run stays while it is mounted
+	@! grep -qF " $$(printf '%s' "$$PWD" | sed 's/ /\\040/g')/out/" /proc/self/mountinfo || { echo "something below out/ is still mounted; stop it first" >&2; exit 1; }
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

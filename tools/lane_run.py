@@ -1,0 +1,143 @@
+"""Run one lane: in a session and a directory of its own, within its time box, leaving nothing behind."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import junit, leftovers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a lane came to. ``faults`` are the reasons it failed as a lane, beside (or without) failed cases."""
+
+    name: str
+    counts: junit.Counts
+    faults: tuple[str, ...]
+    seconds: float
+    run: bool = True
+
+    @property
+    def ok(self) -> bool:
+        return self.run and not self.faults and not self.counts.failed and not self.counts.skipped
+
+    @property
+    def tally(self) -> junit.Counts:
+        """What it adds to the last line: a case skipped inside a lane is a failure, a lane not run is one skip."""
+        if not self.run:
+            return junit.Counts(skipped=1)
+        failed = self.counts.failed + self.counts.skipped
+        # A lane that failed without a failed case (time-out, leak, nothing collected) still has to show.
+        return junit.Counts(self.counts.passed, failed or len(self.faults))
+
+
+def skipped(name: str) -> Outcome:
+    """A lane that SKIP named."""
+    return Outcome(name, junit.Counts(), (), 0.0, run=False)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a lane writes: everything below one directory, made anew for each run."""
+
+    out: Path
+
+    def log(self, name: str) -> Path:
+        return self.out / "test" / f"{name}.log"
+
+    def junit(self, name: str) -> Path:
+        return self.out / "test" / f"{name}.xml"
+
+    def scratch(self, name: str) -> Path:
+        return self.out / "tmp" / name
+
+
+def run(name: str, command: tuple[str, ...], *, box: float, proof: str, places: Places, root: Path) -> Outcome:
+    """Run the command to its end or the end of its time box, in seconds, and judge it."""
+    log, report, scratch = places.log(name), places.junit(name), places.scratch(name)
+    report.unlink(missing_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Of an earlier run that was itself killed, so no fault of this one.
+    leftovers.release(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    mark = secrets.token_hex(8)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=root,
+            env=environment(os.environ, proof=proof, scratch=scratch, mark=mark),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            faults = _wait(process, box)
+        finally:
+            left = leftovers.kill(process.pid, mark, patience=2) + leftovers.release(scratch)
+    seconds = time.monotonic() - started
+    counts = junit.read(report)
+    faults += judge(process.returncode, counts)
+    faults += [f"left behind: {thing}" for thing in left]
+    faults += _remove(scratch)
+    return Outcome(name, counts, tuple(faults), seconds)
+
+
+def judge(code: int, counts: junit.Counts) -> list[str]:
+    """Why a lane that ended with this exit code and these counts has failed; empty when it passed."""
+    faults = []
+    if counts.total == 0:
+        faults.append("no test ran")
+    if counts.skipped:
+        faults.append(f"{counts.skipped} skipped inside the lane; a test that cannot run is a failure")
+    if code != 0 and not (counts.failed and code == 1):
+        faults.append(f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}")
+    return faults
+
+
+def environment(base: Mapping[str, str], *, proof: str, scratch: Path, mark: str) -> dict[str, str]:
+    """The lane's environment: the caller's, less what makes output or behaviour differ from one machine to another."""
+    return {
+        **base,
+        "HOLDALL_PROOF": proof,
+        leftovers.MARK: mark,
+        "TMPDIR": str(scratch),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "150",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }
+
+
+def _wait(process: subprocess.Popen[bytes], box: float) -> list[str]:
+    """Wait for the end; past the box, first as ^C so that pytest says where it hung and cleans up, then by force."""
+    try:
+        process.wait(box)
+        return []
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return [f"stopped after its time box of {box:.0f} s"]
+
+
+def _remove(scratch: Path) -> list[str]:
+    """Remove the lane's directory, unless something is still mounted in it, which removing would empty."""
+    if leftovers.mounts(scratch):
+        return [f"cannot be unmounted: {', '.join(leftovers.mounts(scratch))}"]
+    shutil.rmtree(scratch, ignore_errors=True)
+    return []

@@ -1,0 +1,60 @@
+"""The lanes of `make test` and `make prove`: what each runs, and how long it may take."""
+
+import sys
+from dataclasses import dataclass
+
+SLICE, FULL = "slice", "full"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One row of the table. Time boxes in seconds; beyond them the lane is stopped and fails."""
+
+    name: str
+    holds: str
+    command: tuple[str, ...]
+    slice_box: int
+    full_box: int
+
+    def arguments(self, proof: str, junit: str) -> tuple[str, ...]:
+        """The command line, told to write its cases to the JUnit file."""
+        if "pytest" in self.command:
+            # One test that hangs fails with the place it hung at, and the rest of the lane still runs.
+            sized: tuple[str, ...] = ("--timeout=150",) if proof == SLICE else ("--timeout=7200",)
+        else:
+            sized = ("--slice",) if proof == SLICE and self.name == "sanity" else ()
+        return (*self.command, *sized, f"--junit-xml={junit}")
+
+    def box(self, proof: str) -> int:
+        return self.slice_box if proof == SLICE else self.full_box
+
+
+def _pytest(name: str, holds: str, slice_box: int, full_box: int) -> Lane:
+    return Lane(name, holds, (sys.executable, "-m", "pytest", "-v", f"tests/{name}"), slice_box, full_box)
+
+
+def _module(name: str, module: str, holds: str, slice_box: int, full_box: int) -> Lane:
+    return Lane(name, holds, (sys.executable, "-m", module), slice_box, full_box)
+
+
+HOUR = 3600
+# The boxes are some twice what a lane takes on two idle cores: they stop what hangs, and are no budget.
+LANES = (
+    _module("lint", "tools.lint", "style, types, layers, stubs, names", 180, 600),
+    _pytest("unit", "each module alone", 240, HOUR),
+    _pytest("states", "crash points, life of a volume against a model, kill -9", 240, 4 * HOUR),
+    _pytest("wire", "gRPC as a client sees it, fuzz, protocols", 240, 2 * HOUR),
+    _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 240, HOUR),
+    _pytest("contract", "one suite over every backend", 300, HOUR),
+    _pytest("budgets", "imports, memory, start-up", 120, HOUR),
+    _module("sanity", "sanity.matrix", "csi-sanity over the backends", 420, HOUR),
+)
+NAMES = tuple(lane.name for lane in LANES)
+
+
+def skips(text: str) -> frozenset[str]:
+    """The lanes a comma list names. ValueError for a name that is no lane, since a typo would silently skip nothing."""
+    named = frozenset(filter(None, (part.strip() for part in text.split(","))))
+    if unknown := sorted(named - set(NAMES)):
+        raise ValueError(f"SKIP names {', '.join(unknown)}; the lanes are {', '.join(NAMES)}")
+    return named
