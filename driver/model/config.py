@@ -25,6 +25,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     controller_endpoint: str = ""
     metrics_address: str = ""
+    log_level: str = "info"
     max_volumes_per_node: int = 128
     pools: tuple[PoolConfig, ...] = ()
     nodes: tuple[NodeEndpoint, ...] = ()

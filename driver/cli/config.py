@@ -1,0 +1,232 @@
+"""The configuration file and what stands above it: option over environment over file over default."""
+
+import re
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from ..model import sizes
+from ..model.config import DRIVER_NAME, Config, NodeEndpoint
+from ..model.errors import InvalidArgument
+from ..model.pool import PoolConfig
+from ..rpc import sockets
+
+STATE_DIR = "/var/lib/holdall"
+ENDPOINT = "unix:///run/holdall/csi.sock"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_DRIVER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+_NODE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_POOL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_DEVICE_CLASS = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+
+T = TypeVar("T", bound=msgspec.Struct)
+_Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+_Factor = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+_Unset = msgspec.UnsetType
+
+
+class _Pool(msgspec.Struct):
+    """What every ``[[pool]]`` knows; its other keys are the backend's."""
+
+    name: str
+    backend: str
+    path: str = ""
+    device_class: str = ""
+    thin_factor: _Factor = 1.0
+    floor: int | str = 0
+    schedulable: bool = True
+
+
+class _DefaultPool(msgspec.Struct):
+    """What ``[default_pool]`` shares with ``[[pool]]``; its other keys are the image backend's."""
+
+    name: str = "default"
+    device_class: str = ""
+    thin_factor: _Factor = 1.0
+    schedulable: bool = True
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole file. Unset is not the same as the default: the environment may still say something."""
+
+    driver_name: str | _Unset = msgspec.UNSET
+    node_id: str | _Unset = msgspec.UNSET
+    state_dir: str | _Unset = msgspec.UNSET
+    endpoint: str | _Unset = msgspec.UNSET
+    controller_endpoint: str | _Unset = msgspec.UNSET
+    metrics_address: str | _Unset = msgspec.UNSET
+    log_level: str | _Unset = msgspec.UNSET
+    max_volumes_per_node: _Count | _Unset = msgspec.UNSET
+    freeze_deadline: _Seconds | _Unset = msgspec.UNSET
+    pool_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | _Unset = msgspec.UNSET
+    pool_patience: _Seconds | _Unset = msgspec.UNSET
+    pool: list[dict[str, Any]] = []
+    node: list[NodeEndpoint] = []
+    default_pool: dict[str, Any] = {}
+
+
+def load(path: str, given: Mapping[str, str]) -> Config:
+    """The configuration of a role: ``given`` (options and environment, by key) over the file at ``path`` (empty: none).
+
+    Complete: node id, state directory and endpoint are filled in. Raises InvalidArgument naming the file and the place
+    in it, or the option.
+    """
+    file = _read(path) if path else _File()
+    settings = {key: value for key, value in msgspec.structs.asdict(file).items() if value is not msgspec.UNSET}
+    for key in ("pool", "node"):
+        settings.pop(key)
+    _check_default_pool(path, file.default_pool)
+    where = {key: f"{path}: $.{key}" for key in settings}
+    for key, value in given.items():
+        if value:
+            settings[key] = value
+            where[key] = f"--{key.replace('_', '-')}"
+    settings.setdefault("node_id", socket.gethostname())
+    settings.setdefault("state_dir", STATE_DIR)
+    settings.setdefault("endpoint", ENDPOINT)
+    _check(settings, where)
+    return Config(pools=tuple(_pools(path, file.pool)), nodes=tuple(_nodes(path, file.node)), **settings)
+
+
+def socket_address(text: str, where: str) -> str:
+    """``unix:///PATH.sock`` for that, ``unix:/PATH.sock`` or a bare absolute path. InvalidArgument, naming ``where``."""
+    try:
+        return f"unix://{sockets.path_of(text)}"
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}") from None
+
+
+def check_backends(config: Config, path: str) -> None:
+    """Every pool's backend is installed and takes the pool's keys. InvalidArgument naming the place in the file."""
+    from ..backends import registry
+
+    for number, pool in enumerate(config.pools):
+        try:
+            registry.create(pool, Path(config.state_dir) / "pools" / pool.name)
+        except InvalidArgument as error:
+            key = next((f".{one}" for one in ("backend", *pool.options) if repr(one) in error.message), "")
+            raise InvalidArgument(f"{path}: $.pool[{number}]{key}: {error.message}") from None
+
+
+def _read(path: str) -> _File:
+    try:
+        text = Path(path).read_bytes().decode()
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise InvalidArgument(f"configuration file {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidArgument(f"{path} is not TOML: {error}") from error
+    return _converted(data, _File, path, "$")
+
+
+def _pools(path: str, tables: Sequence[dict[str, Any]]) -> Iterator[PoolConfig]:
+    known = {field.name for field in msgspec.structs.fields(_Pool)}
+    names: dict[str, int] = {}
+    paths: dict[str, int] = {}
+    for number, table in enumerate(tables):
+        place = f"$.pool[{number}]"
+        pool = _converted({key: value for key, value in table.items() if key in known}, _Pool, path, place)
+        _check_word(pool.name, _POOL_NAME, f"{path}: {place}.name")
+        if pool.device_class:
+            _check_word(pool.device_class, _DEVICE_CLASS, f"{path}: {place}.device_class")
+        if pool.path:
+            _check_absolute(pool.path, f"{path}: {place}.path")
+        for value, seen, what in ((pool.name, names, "name"), (pool.path, paths, "path")):
+            if value and (first := seen.setdefault(value, number)) != number:
+                raise InvalidArgument(f"{path}: {place}.{what}: {value!r} is the {what} of $.pool[{first}] already")
+        yield PoolConfig(
+            name=pool.name,
+            backend=pool.backend,
+            path=pool.path,
+            device_class=pool.device_class,
+            thin_factor=pool.thin_factor,
+            floor=_size(pool.floor, f"{path}: {place}.floor"),
+            schedulable=pool.schedulable,
+            options={key: value for key, value in table.items() if key not in known},
+        )
+
+
+def _check_default_pool(path: str, table: dict[str, Any]) -> None:
+    pool = _converted(table, _DefaultPool, path, "$.default_pool")
+    _check_word(pool.name, _POOL_NAME, f"{path}: $.default_pool.name")
+    if pool.device_class:
+        _check_word(pool.device_class, _DEVICE_CLASS, f"{path}: $.default_pool.device_class")
+
+
+def _nodes(path: str, tables: Sequence[NodeEndpoint]) -> Iterator[NodeEndpoint]:
+    names: set[str] = set()
+    for number, node in enumerate(tables):
+        place = f"{path}: $.node[{number}]"
+        _check_word(node.name, _NODE_ID, f"{place}.name")
+        if node.name in names:
+            raise InvalidArgument(f"{place}.name: {node.name!r} is the name of another node already")
+        names.add(node.name)
+        yield NodeEndpoint(name=node.name, endpoint=socket_address(node.endpoint, f"{place}.endpoint"))
+
+
+def _check(settings: dict[str, Any], where: Mapping[str, str]) -> None:
+    """What the types alone do not say; endpoints get their one form."""
+    _check_word(settings.get("driver_name", DRIVER_NAME), _DRIVER_NAME, where.get("driver_name", ""))
+    _check_word(settings["node_id"], _NODE_ID, where.get("node_id", "the host's name, taken as node_id"))
+    _check_absolute(settings["state_dir"], where.get("state_dir", ""))
+    for key in ("endpoint", "controller_endpoint"):
+        if settings.get(key):
+            settings[key] = socket_address(settings[key], where.get(key, key))
+    if (level := settings.get("log_level", "info")) not in LOG_LEVELS:
+        raise InvalidArgument(f"{where['log_level']}: {level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _check_word(word: str, pattern: re.Pattern[str], where: str) -> None:
+    if not pattern.fullmatch(word):
+        raise InvalidArgument(
+            f"{where}: {word!r} will not do; wanted 1 to 63 letters, digits, dots or dashes that begin and end with a "
+            "letter or digit"
+        )
+
+
+def _check_absolute(path: str, where: str) -> None:
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidArgument(f"{where}: {path!r} is not an absolute path")
+
+
+def _size(value: int | str, where: str) -> int:
+    try:
+        size = sizes.parse(value) if isinstance(value, str) else value
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}") from None
+    if not 0 <= size <= sizes.MAX_SIZE:
+        raise InvalidArgument(f"{where}: {value} is not a size")
+    return size
+
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<at>\$.*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+
+
+def _converted(data: Any, kind: type[T], path: str, place: str) -> T:
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"{path}: {_placed(str(error), place, kind)}") from None
+
+
+def _placed(said: str, place: str, kind: type[msgspec.Struct]) -> str:
+    """msgspec's sentence, as ``place: what``."""
+    match = _AT.fullmatch(said)
+    assert match is not None
+    at = place + (match["at"] or "$").removeprefix("$")
+    if unknown := _UNKNOWN.fullmatch(match["what"]):
+        owner = NodeEndpoint if ".node[" in at else kind
+        known = ", ".join(field.name for field in msgspec.structs.fields(owner))
+        return f"{at}.{unknown[1]}: unknown key; known are {known}"
+    if missing := _MISSING.fullmatch(match["what"]):
+        return f"{at}.{missing[1]}: missing, and required"
+    what = match["what"].replace("`", "")
+    return f"{at}: {what[:1].lower()}{what[1:]}"

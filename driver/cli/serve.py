@@ -1,0 +1,119 @@
+"""Each role's parts, put together. A role imports its own parts and no others: the node carries nothing it does not use."""
+
+import contextlib
+import os
+from typing import Any
+
+from ..host.failure import during
+from ..model.config import Config
+from ..model.errors import HostFailed, InvalidArgument
+from ..rpc.readiness import Readiness
+from ..telemetry.metrics import Metrics, Port
+from . import config as configuration
+from .process import Role
+
+STOPPING = "it is being stopped"
+
+
+def everything(config: Config) -> Role:
+    """Role ``all``: every service on one socket, the pools of this machine, no network."""
+    from ..rpc import services
+
+    owner = _Owner(config)
+    owner.server.add(config.endpoint, services.for_everybody(owner.engine, owner.plugin, owner.readiness))
+    if config.controller_endpoint:
+        owner.server.add(config.controller_endpoint, services.for_controller(owner.engine, owner.readiness))
+    return owner
+
+
+def node(config: Config) -> Role:
+    """Role ``node``: kubelet's socket has Identity and Node, the controller's has the rest."""
+    from ..rpc import services
+
+    owner = _Owner(config)
+    owner.server.add(config.endpoint, services.for_kubelet(owner.engine, owner.plugin, owner.readiness))
+    if config.controller_endpoint:
+        owner.server.add(config.controller_endpoint, services.for_controller(owner.engine, owner.readiness))
+    return owner
+
+
+class _Owner:
+    """A process that owns pools: engine, node plugin and sockets."""
+
+    def __init__(self, config: Config) -> None:
+        from ..engine.engine import Engine
+        from ..node.plugin import NodePlugin
+        from ..rpc.server import Server
+        from ..telemetry.readings import Readings
+        from .observed import Observed
+
+        self._config = config
+        _make_directories(config)
+        self.readiness = Readiness()
+        self.metrics = Metrics()
+        self.engine = Engine(config)
+        self.plugin = NodePlugin(self.engine, config)
+        self.server = Server(self.metrics, self.readiness, self._owns)
+        observed = Observed(self.engine, self.plugin)
+        self.metrics.add(Readings(observed.pools, observed.volumes))
+        self._port: Port | None = None
+
+    def _owns(self, pool_id: str) -> bool:
+        return any(pool_id in (pool.id, pool.expected_id) for pool in self.engine.pools.all())
+
+    async def start(self) -> dict[str, Any]:
+        self._port = serve_metrics(self.metrics, self._config.metrics_address)
+        await self.server.start()
+        await self.engine.start()
+        await self.plugin.start()
+        self.readiness.ready()
+        pools = [pool.name for pool in self.engine.pools.all()]
+        return facts(self._config, self._port) | {"pools": sorted(pools)}
+
+    async def stop(self) -> None:
+        self.readiness.not_ready(STOPPING)
+        await self.server.stop()
+        await self.plugin.stop()
+        await self.engine.stop()
+        if self._port:
+            self._port.close()
+
+
+def facts(config: Config, port: Port | None) -> dict[str, Any]:
+    """What the ready line of every role says."""
+    from ..rpc.identity import version
+
+    known: dict[str, Any] = {
+        "version": version(),
+        "driver_name": config.driver_name,
+        "node_id": config.node_id,
+        "state_dir": config.state_dir,
+        "endpoint": config.endpoint,
+    }
+    if config.controller_endpoint:
+        known["controller_endpoint"] = config.controller_endpoint
+    if port:
+        known["metrics_port"] = port.number
+    return known
+
+
+def serve_metrics(metrics: Metrics, address: str) -> Port | None:
+    """The metrics port, unless no address is wanted. InvalidArgument for what is no address, HostFailed when it is taken."""
+    if not address:
+        return None
+    try:
+        return metrics.serve(address)
+    except ValueError as error:
+        raise InvalidArgument(f"--metrics-address: {error}") from None
+    except OSError as error:
+        raise HostFailed(f"metrics cannot be served on {address}: {error.strerror or error}") from error
+
+
+def _make_directories(config: Config) -> None:
+    """The state directory and, for the default endpoint only, the socket's: any other is the operator's to make."""
+    with during(f"making the state directory {config.state_dir}"):
+        os.makedirs(config.state_dir, mode=0o700, exist_ok=True)
+    if config.endpoint == configuration.ENDPOINT:
+        directory = os.path.dirname(configuration.ENDPOINT.removeprefix("unix://"))
+        with contextlib.suppress(FileExistsError), during(f"making {directory}"):
+            os.makedirs(directory, mode=0o755)
