@@ -20,7 +20,7 @@ def choice(config: PoolConfig, key: str, allowed: Sequence[str], default: str) -
     """One of ``allowed``, or ``default`` when the key is absent. InvalidArgument naming key, value and what is allowed."""
     value = config.options.get(key, default)
     if value not in allowed:
-        raise InvalidArgument(f"pool {config.name}: {key} = {value!r} is none of {', '.join(allowed)}")
+        raise InvalidArgument(f"pool {config.name}: {key!r} = {value!r} is none of {', '.join(allowed)}")
     return str(value)
 
 
@@ -30,16 +30,16 @@ def size(config: PoolConfig, key: str, default: int = 0) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if not isinstance(value, str):
-        raise InvalidArgument(f"pool {config.name}: {key} = {value!r} is not a size such as 10GiB")
+        raise InvalidArgument(f"pool {config.name}: {key!r} = {value!r} is not a size such as 10GiB")
     try:
         return sizes.parse(value)
     except InvalidArgument as error:
-        raise InvalidArgument(f"pool {config.name}: {key}: {error.message}") from None
+        raise InvalidArgument(f"pool {config.name}: {key!r}: {error.message}") from None
 
 
 def path(config: PoolConfig, key: str) -> str:
     """An absolute path, or an empty string when the key is absent. InvalidArgument naming the key."""
     value = config.options.get(key, "")
     if not isinstance(value, str) or (value and not value.startswith("/")) or "\0" in value:
-        raise InvalidArgument(f"pool {config.name}: {key} = {value!r} is not an absolute path")
+        raise InvalidArgument(f"pool {config.name}: {key!r} = {value!r} is not an absolute path")
     return value

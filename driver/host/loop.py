@@ -8,6 +8,8 @@ import stat
 import struct
 import time
 
+import msgspec
+
 from ..model.errors import FailedPrecondition, HostFailed, InUse, InvalidArgument
 from . import loop_status
 from .effect import effect
@@ -20,8 +22,10 @@ __all__ = [
     "LoopDevice",
     "all_devices",
     "attach",
+    "buffer_io",
     "detach",
     "find",
+    "make_anew",
     "refresh_size",
     "verify",
 ]
@@ -30,6 +34,7 @@ BLOCK_SIZE = 4096
 
 LOOP_CLR_FD = 0x4C01
 LOOP_SET_CAPACITY = 0x4C07
+LOOP_SET_DIRECT_IO = 0x4C08
 LOOP_CONFIGURE = 0x4C0A
 LOOP_CTL_ADD = 0x4C80
 LOOP_CTL_REMOVE = 0x4C81
@@ -94,7 +99,7 @@ def configure(path: str, flags: int) -> LoopDevice:
             for _ in range(RACES):
                 number = _free_number()
                 if loop_status.discard_lost(number):
-                    _make_anew(number)
+                    make_anew(number)
                 if _configured(number, backing, flags):
                     break
             else:
@@ -165,6 +170,18 @@ def refresh_size(device: LoopDevice) -> int:
     return size
 
 
+@effect
+def buffer_io(device: LoopDevice) -> LoopDevice:
+    """The device reads and writes its file through the page cache from now on. Raises HostFailed."""
+    with during(f"turning direct IO off for {device.path}"):
+        fd = os.open(device.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, LOOP_SET_DIRECT_IO, 0)
+        finally:
+            os.close(fd)
+    return msgspec.structs.replace(device, direct_io=False)
+
+
 def all_devices() -> list[Attached]:
     """Every loop device of this host that has a file, by number. Raises HostFailed."""
     found = []
@@ -190,8 +207,9 @@ def _free_number() -> int:
         os.close(control)
 
 
-def _make_anew(number: int) -> None:
-    """Remove a free device and add it again. Somebody who has it open meanwhile keeps it as it is."""
+@effect
+def make_anew(number: int) -> None:
+    """Remove a free device and add it again, without what was set on its queue. One that is open stays as it is."""
     with contextlib.suppress(OSError):
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
         try:

@@ -1,0 +1,108 @@
+"""Which loop device holds which image. Remembered by the image's device and inode, believed only after one more look."""
+
+import contextlib
+import os
+
+from ...host import files, loop, loop_status, queue
+from ...host.failure import during
+from ...model.errors import FailedPrecondition, InUse
+from ...model.volume import Volume
+from .images import Images, is_thick
+from .keys import WIPE
+
+Key = tuple[int, int]
+
+
+class Attachments:
+    """Loop devices of one pool's images. Only this process attaches them, so what it did not see at its start or do itself
+    is not there; a device somebody else gave an image is found when the volume is attached or purged."""
+
+    def __init__(self, images: Images, direct_io: str) -> None:
+        self._images = images
+        self._direct_io = direct_io
+        self._known: dict[Key, loop.LoopDevice] = {}
+
+    def recall(self) -> None:
+        """Devices that an earlier process left are known."""
+        self._known = {(one.st_dev, one.st_ino): one.device for one in loop.all_devices()}
+
+    def attach(self, volume: Volume, read_only: bool) -> str:
+        """The device of exactly this volume, by ``base.Devices``. DataDamaged when its image is missing or too short."""
+        path = self._images.found(volume)
+        with during(f"looking at {path}"):
+            found = os.stat(path)
+        key = (found.st_dev, found.st_ino)
+        device = self._verified(key) or loop.find(found)
+        if device is None:
+            device = self._attach(path, read_only)
+        else:
+            if device.read_only and not read_only:
+                loop.detach(device)
+                device = self._attach(path, read_only)
+            # Checks its block size as well: a device with another one would change what the filesystem may be.
+            device = loop.attach(path, read_only=device.read_only)
+            loop.refresh_size(device)
+        self._known[key] = device
+        if keeps_blocks(volume):
+            queue.forbid_discard(device.path)
+        return device.path
+
+    def keep_blocks(self, volume: Volume) -> None:
+        """What the user discards stays in the image, if the volume is attached; until it is detached, whatever comes."""
+        if (device := self.attached(volume)) is not None:
+            queue.forbid_discard(device.path)
+
+    def attached(self, volume: Volume) -> loop.LoopDevice | None:
+        """The device, when attached now."""
+        found = self._images.look(volume)
+        return self._verified((found.st_dev, found.st_ino)) if found else None
+
+    def detach(self, volume: Volume) -> None:
+        """Not attached any more. InUse when the kernel still uses the device."""
+        device = self.attached(volume)
+        if device is not None:
+            self._free(device)
+
+    def free(self, path: str) -> None:
+        """No loop device has the file at ``path``, whoever attached it. InUse."""
+        device = loop.find(path)
+        if device is not None:
+            self._free(device)
+
+    def flush(self, volume: Volume) -> None:
+        """What was written to the device so far is in the image."""
+        device = self.attached(volume)
+        if device is not None:
+            files.fsync_file(device.path)
+
+    def _attach(self, path: str, read_only: bool) -> loop.LoopDevice:
+        device = loop.attach(path, read_only=read_only)
+        if self._direct_io == "on" and not device.direct_io:
+            with contextlib.suppress(InUse):
+                loop.detach(device)
+            raise FailedPrecondition(
+                f"{path} was attached without direct IO, which its filesystem does not offer; this pool has direct_io = on"
+            )
+        if self._direct_io == "off" and device.direct_io:
+            return loop.buffer_io(device)
+        return device
+
+    def _free(self, device: loop.LoopDevice) -> None:
+        loop.detach(device)
+        # A limit on discards would stay with the device's number, for whoever gets it next.
+        if loop_status.discard_lost(device.number):
+            loop.make_anew(device.number)
+        self._known = {key: known for key, known in self._known.items() if known.number != device.number}
+
+    def _verified(self, key: Key) -> loop.LoopDevice | None:
+        device = self._known.get(key)
+        if device is not None and not loop.verify(device, *key):
+            del self._known[key]
+            return None
+        return device
+
+
+def keeps_blocks(volume: Volume) -> bool:
+    """Whether blocks the user discards stay in the image: those promised to be there, and those to be overwritten at the
+    end (given back, they would keep what they held)."""
+    return is_thick(volume) or volume.attributes.get(WIPE) == "zero"

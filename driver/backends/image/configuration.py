@@ -1,0 +1,47 @@
+"""The keys of an image pool's ``[[pool]]`` table."""
+
+from typing import Literal, get_args
+
+import msgspec
+
+from ...model import sizes
+from ...model.errors import InvalidArgument
+from ...model.pool import PoolConfig
+from .. import options
+
+DirectIo = Literal["auto", "on", "off"]
+Provisioning = Literal["thin", "thick"]
+PROVISIONING: tuple[str, ...] = get_args(Provisioning)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """``image`` empty: the pool is the directory ``path``; else a filesystem of its own in that file, of ``size`` bytes
+    (0: what the host has free, less ``host_floor``; None: own_image.py chooses the floor)."""
+
+    image: str = ""
+    size: int = 0
+    host_floor: int | None = None
+    direct_io: str = "auto"
+    provisioning: str = "thin"
+
+
+def read(config: PoolConfig) -> Settings:
+    """InvalidArgument naming the key that is unknown, misshapen or missing."""
+    options.check_known(config, Settings.__struct_fields__)
+    settings = Settings(
+        image=options.path(config, "image"),
+        size=sizes.round_down(options.size(config, "size")),
+        host_floor=options.size(config, "host_floor") if "host_floor" in config.options else None,
+        direct_io=options.choice(config, "direct_io", get_args(DirectIo), "auto"),
+        provisioning=options.choice(config, "provisioning", PROVISIONING, "thin"),
+    )
+    if not settings.image and not config.path:
+        raise InvalidArgument(f"pool {config.name} has neither path (a directory) nor image (a file to be made)")
+    for key in ("size", "host_floor"):
+        if key in config.options and not settings.image:
+            raise InvalidArgument(
+                f"pool {config.name}: {key!r} belongs to a pool with an image, and {config.name} has none"
+            )
+    if config.path and not config.path.startswith("/"):
+        raise InvalidArgument(f"pool {config.name}: path = {config.path!r} is not an absolute path")
+    return settings
