@@ -61,6 +61,13 @@ def numbers_below(path: str) -> set[int]:
         return btrfs.device_numbers(path) or {seen.st_dev}
 
 
+def device_below(path: str) -> str:
+    """The block device ``path`` lies on, by its name in /dev. Raises HostFailed (ENOENT when it lies on none)."""
+    number = min(numbers_below(path))
+    with during(f"looking for the device below {path}"):
+        return f"/dev/{os.path.basename(os.readlink(f'/sys/dev/block/{os.major(number)}:{os.minor(number)}'))}"
+
+
 def io_counters(device_name: str) -> IoCounters:
     """The counters of a device by its name in /sys/class/block. Raises NotFound when it is gone, HostFailed."""
     with during(f"reading the counters of {device_name}"):

@@ -34,14 +34,19 @@ def mount_device(source: str, target: str, fs_type: str, options: Options) -> No
     """
     doing = f"mounting {source} at {target} as {fs_type}"
     with during(doing):
-        context = libc.syscall(libc.FSOPEN, fs_type.encode(), FSOPEN_CLOEXEC)
-        try:
-            _configure(context, source, options)
-            _create(context, doing)
-            tree = libc.syscall(libc.FSMOUNT, context, FSMOUNT_CLOEXEC, options.attributes)
-        finally:
-            os.close(context)
-        _place(tree, target)
+        _place(_detached(source, fs_type, options, doing), target)
+
+
+@effect
+def replay(source: str, fs_type: str, options: Options) -> None:
+    """Mount a filesystem where nobody sees it and unmount it again, so that its log is replayed and it is clean.
+
+    Raises InvalidArgument, HostFailed.
+    """
+    doing = f"replaying the log of {source} as {fs_type}"
+    with during(doing):
+        # A mount that was never put anywhere is undone by the close, before it returns (fsmount(2)).
+        os.close(_detached(source, fs_type, options, doing))
 
 
 @effect
@@ -72,6 +77,16 @@ def unmount(target: str) -> bool:
     if code and code not in NOTHING_THERE:
         raise from_os(f"unmounting {target}", OSError(code, os.strerror(code)))
     return code == 0
+
+
+def _detached(source: str, fs_type: str, options: Options, doing: str) -> int:
+    context = libc.syscall(libc.FSOPEN, fs_type.encode(), FSOPEN_CLOEXEC)
+    try:
+        _configure(context, source, options)
+        _create(context, doing)
+        return libc.syscall(libc.FSMOUNT, context, FSMOUNT_CLOEXEC, options.attributes)
+    finally:
+        os.close(context)
 
 
 def _configure(context: int, source: str, options: Options) -> None:
