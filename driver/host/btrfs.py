@@ -60,13 +60,14 @@ def subvolume_id(path: str) -> int:
 
 
 @effect
-def create_subvolume(parent: str, name: str) -> None:
-    """Make an empty subvolume ``name`` in the directory ``parent``; durable after commit.
+def create_subvolume(parent: str, name: str, mode: int = 0o755) -> None:
+    """Make an empty subvolume ``name`` of exactly ``mode`` in the directory ``parent``; durable after commit.
 
-    Raises NoSpace, HostFailed (EEXIST).
+    A crash may leave it with another mode. Raises NoSpace, HostFailed (EEXIST).
     """
     with directory(parent, f"creating the subvolume {parent}/{name}") as fd:
         fcntl.ioctl(fd, SUBVOL_CREATE_V2, bytearray(VOL_ARGS_V2.pack(0, 0, 0, _component(name))))
+        os.chmod(name, mode, dir_fd=fd)
 
 
 @effect

@@ -1,0 +1,48 @@
+"""What lies in a btrfs pool's own directories."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from ...host import btrfs
+from ...host.failure import during
+from ...model import ids
+from ..base import Entry
+from ..layout import Layout
+from .quota import Quota
+
+
+def subvolumes(directories: Sequence[str]) -> Iterator[str]:
+    """The paths of all subvolumes directly in ``directories``. HostFailed."""
+    for directory in directories:
+        for _, path in _listed(directory):
+            if btrfs.is_subvolume(path):
+                yield path
+
+
+def entries(layout: Layout, partial: str, quota: Quota) -> Iterator[Entry]:
+    """Volumes, snapshots, trash, and what is being made, which is said to be the volume that it will be."""
+    places = ((layout.volumes, "volume", ids.VOLUME), (layout.snapshots, "snapshot", ids.SNAPSHOT),
+              (partial, "volume", ids.VOLUME))  # fmt: skip
+    for directory, where, letter in places:
+        for name, path in _listed(directory):
+            if ids.is_kind(name, letter) and btrfs.is_subvolume(path):
+                yield Entry(id=name, where=where, allocated=_bytes(path, quota))
+            else:
+                yield Entry(id=name, where="foreign")
+    for name, path in _listed(layout.trash):
+        size = _bytes(path, quota) if btrfs.is_subvolume(path) else 0
+        yield Entry(id=name.removesuffix(".partial"), where="trash", allocated=size)
+
+
+def _listed(directory: str) -> Iterator[tuple[str, str]]:
+    with during(f"listing {directory}"):
+        names = sorted(os.listdir(directory))
+    for name in names:
+        yield name, f"{directory}/{name}"
+
+
+def _bytes(path: str, quota: Quota) -> int:
+    """0 for an empty subvolume only: an empty one refers to the block of its own tree, and is still nothing."""
+    with during(f"listing {path}"), os.scandir(path) as found:
+        empty = next(found, None) is None
+    return 0 if empty else max(1, quota.referenced(path))
