@@ -84,7 +84,7 @@ def run(name: str, command: tuple[str, ...], *, box: float, proof: str, places: 
         finally:
             left = leftovers.kill(process.pid, mark, patience=2) + leftovers.release(scratch)
     seconds = time.monotonic() - started
-    counts = junit.read(report)
+    counts = junit.count(junit.cases(report))
     faults += judge(process.returncode, counts)
     faults += [f"left behind: {thing}" for thing in left]
     faults += _remove(scratch)
