@@ -83,12 +83,18 @@ def copies(subjects: Sequence[Subject], results: Results, *, rounds: int) -> Non
                 subject.unstage(source)
             words = "mounted, clean" if mounted else "not mounted"
             for number in range(rounds):
-                made: list[str] = []
                 name = f"big-{mounted}-{number}"
-                seconds = timed([lambda subject=subject, name=name: made.append(subject.snapshot(name, source))])
+                snapshot, seconds = _one(functools.partial(subject.snapshot, name, source))
                 _note(results, f"snapshot of 1 GiB, {words}", subject, seconds)
-                seconds = timed([lambda subject=subject, name=name: made.append(subject.clone(name, source, size))])
+                clone, seconds = _one(functools.partial(subject.clone, name, source, size))
                 _note(results, f"clone of 1 GiB, {words}", subject, seconds)
-                subject.delete(made[1])
-                subject.delete_snapshot(made[0])
+                subject.delete(clone)
+                subject.delete_snapshot(snapshot)
         subject.delete(source)
+
+
+def _one(action: Callable[[], str]) -> tuple[str, list[float]]:
+    """What the action gave, and its seconds."""
+    given: list[str] = []
+    seconds = timed([lambda: given.append(action())])
+    return given[0], seconds
