@@ -17,13 +17,16 @@ MIB = 1 << 20
 MINIMUM = {"ext4": MIB, "xfs": 300 * MIB, "btrfs": 110 * MIB}
 TYPES = tuple(MINIMUM)
 
-# What growing leaves unused at most: ext4 and xfs make no last group that could hold little but its own tables.
-SLACK = {"ext4": 4 * MIB, "xfs": MIB, "btrfs": MIB}
+# ext4 makes no last group of blocks that could hold little but its own tables; xfs none below 64 blocks.
+EXT4_GROUP = 128 * MIB
+EXT4_SLACK = 4 * MIB
+XFS_SLACK = 256 << 10
 
 # mke2fs 1.46 does not know this one yet; without it the kernel writes the inode tables after the first mount.
 PREZEROED = "assume_storage_prezeroed"
 XFS_IOC_FSGEOMETRY_V1 = 0x80705864
 XFS_GEOMETRY = struct.Struct("=I28xQ72x")
+NOT_PERMITTED = "Permission denied to resize filesystem"
 LONG = 600.0
 
 E2FSCK_MENDED = (0, 1, 2)
@@ -59,12 +62,15 @@ def make(device: str, fs_type: str, *, uuid: str = "", options: Sequence[str] = 
 
 @effect
 def grow(mount_point: str, device: str, fs_type: str) -> None:
-    """The mounted filesystem fills its device; nothing happens if it does. Raises HostFailed."""
+    """The mounted filesystem fills its device; nothing happens if it does.
+
+    Raises FailedPrecondition when this process may not grow a mounted ext4 (CAP_SYS_RESOURCE), HostFailed.
+    """
     if fills(mount_point, device, fs_type):
         return
     match fs_type:
         case "ext4":
-            command.run(["resize2fs", device], timeout=LONG)
+            _grow_ext4(device)
         case "xfs":
             command.run(["xfs_growfs", "-d", mount_point], timeout=LONG)
         case "btrfs":
@@ -143,8 +149,10 @@ def size_of(path: str, fs_type: str) -> int:
 
 
 def fills(path: str, device: str, fs_type: str) -> bool:
-    """Whether growing would gain nothing: the filesystem at ``path`` claims all of ``device`` it can use."""
-    return block.size_of(device) - size_of(path, fs_type) < SLACK[fs_type]
+    """Whether the filesystem at ``path`` claims all of ``device`` that it can use. Raises as size_of does."""
+    claimed = size_of(path, fs_type)
+    slack = {"ext4": 0 if claimed % EXT4_GROUP else EXT4_SLACK, "xfs": XFS_SLACK}.get(fs_type, 0)
+    return block.size_of(device) - claimed <= slack
 
 
 def _make_ext4(device: str, uuid: str, options: Sequence[str], zeroed: bool) -> None:
@@ -161,6 +169,20 @@ def _make_ext4(device: str, uuid: str, options: Sequence[str], zeroed: bool) -> 
         if PREZEROED not in error.err:
             raise
         command.run(lazy, timeout=LONG)
+
+
+def _grow_ext4(device: str) -> None:
+    try:
+        command.run(["resize2fs", device], timeout=LONG)
+    except CommandFailed as error:
+        if NOT_PERMITTED not in error.err:
+            raise
+        # The kernel says the same of a filesystem it found errors in since it was mounted.
+        message = (
+            f"the mounted ext4 on {device} cannot be grown: the kernel wants CAP_SYS_RESOURCE for that, and no errors "
+            f"in the filesystem; unmounted it can be"
+        )
+        raise FailedPrecondition(message) from error
 
 
 def _e2fsck(device: str, *how: str) -> None:
