@@ -6,6 +6,7 @@ to complain of, and what lies in the pool is exactly what the ledger says.
 
 import asyncio
 import os
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from .places import Place
 MOUNT = Capability(access="mount")
 SIZE = SizeRange(required=8 * MIB)
 FULL = os.environ.get("HOLDALL_PROOF") == "full"
+STRIDE = 1 if FULL else 4
+"""Every call is a point to die at; the slice takes every fourth, beginning anywhere."""
 
 
 def _request(name: str, source: Source | None = None, size: SizeRange = SIZE) -> VolumeRequest:
@@ -94,8 +97,11 @@ async def _do_expand(engine: Engine, name: str, subject: str) -> object:
     return (await engine.volumes.expand(subject, SizeRange(required=16 * MIB)))[0].size
 
 
+CHANGES = {"image": {"provisioning": "thick"}, "btrfs": {"compression": "zstd"}, "directory": {"wipe": "zero"}}
+
+
 async def _do_modify(engine: Engine, name: str, subject: str) -> object:
-    return await engine.volumes.modify(subject, {"wipe": "none"})
+    return await engine.volumes.modify(subject, CHANGES[engine.pools.all()[0].backend.kind])
 
 
 async def _do_grant(engine: Engine, name: str, subject: str) -> object:
@@ -212,7 +218,7 @@ def test_killed_at_any_call_the_retry_heals_everything(place: Place, operation: 
     config = _config(place, tmp_path / "state")
     points = 0
     for before in (False, True) if FULL else (False,):
-        point = 1
+        point = random.randint(1, STRIDE)
         while True:
             name = f"{operation}-{before}-{point}"
             subject = _prepared(config, prepare, name)
@@ -221,5 +227,5 @@ def test_killed_at_any_call_the_retry_heals_everything(place: Place, operation: 
             _, complaints = _healed(config, do, name, subject)
             assert complaints == [], f"after a death at effect {point} of {operation}"
             points += 1
-            point += 1
-    assert points > 0, f"{operation} has no effect to die at: the test proves nothing"
+            point += STRIDE
+    assert points > 0 or not FULL, f"{operation} has no effect to die at: the test proves nothing"
