@@ -1,0 +1,75 @@
+"""A private place on a disk for images, loop devices and mounts, all of which go with it, also after a failure."""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from driver.host import effect, files, filesystem, freeze, loop, mounts
+from driver.model.errors import DomainError
+
+SIZES = {"ext4": 64 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
+
+
+class Volume(NamedTuple):
+    """A filesystem of its own: its image, loop device and mount point."""
+
+    image: str
+    device: loop.LoopDevice
+    path: str
+
+
+class Scratch:
+    """Makes things below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._count = 0
+
+    def image(self, size: int = 64 << 20, *, at: Path | None = None) -> str:
+        """A sparse file."""
+        self._count += 1
+        path = str((at or self.root) / f"image-{self._count}")
+        files.create_sparse(path, size)
+        return path
+
+    def directory(self) -> str:
+        """An empty directory."""
+        self._count += 1
+        path = self.root / f"dir-{self._count}"
+        path.mkdir()
+        return str(path)
+
+    def formatted(self, fs_type: str, size: int = 0, *, at: Path | None = None) -> Volume:
+        """An unmounted filesystem; ``path`` is an empty directory."""
+        image = self.image(size or SIZES[fs_type], at=at)
+        device = loop.attach(image)
+        filesystem.make(device.path, fs_type, zeroed=True)
+        return Volume(image, device, self.directory())
+
+    def mounted(self, fs_type: str, size: int = 0, *, at: Path | None = None) -> Volume:
+        """A mounted filesystem."""
+        made = self.formatted(fs_type, size, at=at)
+        mounts.ensure_mounted(made.device.path, made.path, fs_type)
+        return made
+
+    def clear(self) -> None:
+        """Thaw, unmount and detach all that lies below the root or comes from there."""
+        effect.uninstall()
+        below = f"{self.root}/"
+        for _ in range(3):
+            for entry in reversed(mounts.mountinfo()):
+                if entry.target.startswith(below):
+                    with contextlib.suppress(DomainError):
+                        freeze.thaw(entry.target)
+                    subprocess.run(["umount", "-l", entry.target], check=False, capture_output=True)
+        for attached in loop.all_devices():
+            if attached.backing_path.startswith(below):
+                with contextlib.suppress(DomainError):
+                    loop.detach(attached.device)
+
+
+def open_directory(path: str) -> int:
+    """A descriptor of a directory."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
