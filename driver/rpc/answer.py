@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from csi.v1 import csi_pb2 as csi
 
+from ..model.capability import Capability
 from ..model.health import Ailment
 from ..model.snapshot import GroupView, Snapshot
 from ..model.volume import Source, Volume
@@ -58,6 +59,16 @@ def health(volume_id: str, ailments: Iterable[Ailment]) -> csi.VolumeHealth:
             for one in ailments
         ],
     )
+
+
+def capability(asked: Capability) -> csi.VolumeCapability:
+    mode = csi.VolumeCapability.AccessMode(mode=csi.VolumeCapability.AccessMode.Mode.ValueType(asked.mode))
+    if asked.access == "block":
+        return csi.VolumeCapability(block=csi.VolumeCapability.BlockVolume(), access_mode=mode)
+    mount = csi.VolumeCapability.MountVolume(
+        fs_type=asked.fs_type, mount_flags=asked.mount_flags, volume_mount_group=asked.mount_group
+    )
+    return csi.VolumeCapability(mount=mount, access_mode=mode)
 
 
 def _time(seconds: float) -> Timestamp:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from csi.holdall.v1 import holdall_pb2 as pb
 from csi.holdall.v1 import holdall_pb2_grpc as stubs
 
+from ..model.health import Ailment, Status
 from ..model.pool import PoolView
 from ..model.records import TaskRecord
 from . import convert
@@ -76,6 +77,32 @@ def pool(view: PoolView) -> pb.Pool:
         schedulable=view.schedulable,
         volumes=view.volumes,
         snapshots=view.snapshots,
+    )
+
+
+def view(shown: pb.Pool) -> PoolView:
+    """The view that ``pool`` made ``shown`` of, as far as it says; what is wrong comes back as one ailment."""
+    statuses = {DEGRADED: Status.DEGRADED, UNREACHABLE: Status.INACCESSIBLE}
+    status = statuses.get(shown.state)
+    return PoolView(
+        id=shown.id,
+        name=shown.name,
+        backend=shown.backend,
+        path=shown.path,
+        node_id=shown.node_id,
+        device_class=shown.device_class,
+        topology=dict(shown.topology),
+        schedulable=shown.schedulable,
+        abilities=tuple(shown.abilities),
+        total=shown.total_bytes,
+        available=shown.available_bytes,
+        reserved=shown.reserved_bytes,
+        maximum_volume_size=shown.maximum_volume_size,
+        minimum_volume_size=shown.minimum_volume_size,
+        volumes=shown.volumes,
+        snapshots=shown.snapshots,
+        ailments=(Ailment(status, "Reported", shown.reason),) if status else (),
+        reachable=shown.state != UNREACHABLE,
     )
 
 

@@ -13,7 +13,7 @@ import secrets as random
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
@@ -26,7 +26,7 @@ from . import limits, secrets, status, subject
 from .readiness import Readiness
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 REQUEST_ID = "x-request-id"
 POOL = "x-holdall-pool"

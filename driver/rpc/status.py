@@ -65,7 +65,8 @@ def bounded(text: str) -> str:
 
 def error_of(code: grpc.StatusCode, message: str, *, peer: str) -> errors.DomainError:
     """The domain error for what ``peer`` answered; one that says nothing about the object names ``peer``."""
-    known = _ERRORS.get(code)
-    if known is None:
-        return errors.Unavailable(f"{peer} does not answer: {message or code.name}")
-    return known(message or f"{peer} answered {code.name} without a message")
+    if known := _ERRORS.get(code):
+        return known(message or f"{peer} answered {code.name} without a message")
+    if code is Code.UNAVAILABLE and message:
+        return errors.Unavailable(f"{peer}: {message}")
+    return errors.Unavailable(f"{peer} gave no answer: {message or code.name}")

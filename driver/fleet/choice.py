@@ -1,0 +1,83 @@
+"""Which node a new volume goes to: the most preferred place with room, then the one with the most."""
+
+import asyncio
+from typing import Generic
+
+import msgspec
+
+from ..model import errors
+from ..model.capacity import CapacityQuery, Room
+from ..model.volume import VolumeRequest
+from .merge import reaches
+from .nodes import N
+from .roster import Member, Roster
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What one node has to offer: its room, or why it would refuse. ``rank``: lower is more preferred."""
+
+    name: str
+    rank: int
+    room: Room | None
+    refusal: str = ""
+
+
+def order(offers: list[Offer], wanted: int) -> list[str]:
+    """The nodes to be tried for ``wanted`` bytes, best first: all that have room, or else the one that comes nearest.
+
+    The nearest is asked although it has no room: its refusal says per pool why, and a purge may just have made some.
+    """
+    ranked = sorted(offers, key=lambda one: (one.rank, -(one.room.maximum if one.room else -1), one.name))
+    fitting = [one.name for one in ranked if one.room and one.room.maximum >= wanted and one.room.maximum > 0]
+    if fitting:
+        return fitting
+    nearest = max(ranked, key=lambda one: one.room.maximum if one.room else -1, default=None)
+    return [nearest.name] if nearest else []
+
+
+class Choice(Generic[N]):
+    def __init__(self, roster: Roster[N]) -> None:
+        self._roster = roster
+
+    async def for_volume(self, request: VolumeRequest) -> list[Member[N]]:
+        """The members to try, best first; at least one.
+
+        Unplaceable when no node is in the wanted topology; Unavailable, naming them, when those that are do not answer.
+        """
+        meant = [one for one in self._roster.all() if _is_meant(one, request)]
+        living = [one for one in meant if one.alive]
+        if not living:
+            raise self._refusal(request, meant)
+        query = CapacityQuery(request.capabilities, request.parameters)
+        offers = await asyncio.gather(*(self._offer(one, query, request) for one in living))
+        named = {one.name: one for one in living}
+        return [named[name] for name in order(list(offers), request.size.required)]
+
+    async def _offer(self, member: Member[N], query: CapacityQuery, request: VolumeRequest) -> Offer:
+        rank = _rank(member, request)
+        try:
+            return Offer(member.name, rank, await member.node.room(query))
+        except errors.DomainError as error:
+            return Offer(member.name, rank, None, error.message)
+
+    def _refusal(self, request: VolumeRequest, meant: list[Member[N]]) -> errors.DomainError:
+        what = f"volume {request.name} cannot be placed"
+        silent = meant or [one for one in self._roster.all() if one.description is None]
+        if silent:
+            problems = "; ".join(f"{one.name} ({one.problem})" for one in silent)
+            return errors.Unavailable(f"{what}: the nodes that could take it do not answer: {problems}")
+        if not self._roster.all():
+            return errors.Unavailable(f"{what}: no node is configured")
+        names = ", ".join(one.name for one in self._roster.all())
+        return errors.Unplaceable(f"{what}: no node has a pool in the wanted topology; nodes: {names}")
+
+
+def _is_meant(member: Member[N], request: VolumeRequest) -> bool:
+    return not request.requisite or any(reaches(member, one) for one in request.requisite)
+
+
+def _rank(member: Member[N], request: VolumeRequest) -> int:
+    for rank, wanted in enumerate(request.preferred):
+        if reaches(member, wanted):
+            return rank
+    return len(request.preferred)

@@ -1,0 +1,71 @@
+"""Hearing out a node: all it has goes into the memory, and the names of all it has into the placements."""
+
+import asyncio
+
+import structlog
+
+from ..model import errors, ids
+from .memory import Memory
+from .nodes import LISTINGS, Listed, Listing, N
+from .placement import Placement
+from .roster import Member
+
+log = structlog.get_logger()
+
+PAGE = 1000
+AGAIN = 300.0
+"""Seconds after which a node is heard out again, for what was changed there without asking us."""
+
+
+class Learning:
+    """At most one hearing per node at a time, in the background."""
+
+    def __init__(self, memory: Memory, placement: Placement) -> None:
+        self._memory = memory
+        self._placement = placement
+        self._hearings: dict[str, asyncio.Task[None]] = {}
+
+    async def begin(self, member: Member[N]) -> None:
+        """The member is being heard out from now on, and again every few minutes while it answers."""
+        await self._end(member.name)
+        self._hearings[member.name] = asyncio.ensure_future(self._keep(member))
+
+    async def stop(self) -> None:
+        for name in list(self._hearings):
+            await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        if task := self._hearings.pop(name, None):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep(self, member: Member[N]) -> None:
+        while member.alive:
+            try:
+                for listing in LISTINGS:
+                    await self._hear(member, listing)
+                await self._placement.heard(member.name)
+            except errors.DomainError as error:
+                log.warning("node not heard out", node=member.name, message=error.message)
+                await asyncio.sleep(5.0)
+            else:
+                await asyncio.sleep(AGAIN)
+
+    async def _hear(self, member: Member[N], listing: Listing) -> None:
+        token = after = ""
+        while True:
+            page = await member.node.page(listing, token, PAGE)
+            at_end = not page.next_token
+            if page.entries or at_end:
+                await self._memory.learn(listing, member.name, after, page.entries, at_end=at_end)
+            if listing != "health":
+                await self._placement.learn(member.name, _keys(page.entries))
+            if at_end:
+                return
+            token = page.next_token
+            after = page.entries[-1].id if page.entries else after
+
+
+def _keys(entries: list[Listed]) -> list[str]:
+    named = [one.id for one in entries] + [one.group_id for one in entries if one.group_id]
+    return [parts[1] for one in named if (parts := ids.split(one))]
