@@ -1,6 +1,7 @@
 """A private place on a disk for images, loop devices and mounts, all of which go with it, also after a failure."""
 
 import contextlib
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -73,3 +74,17 @@ class Scratch:
 def open_directory(path: str) -> int:
     """A descriptor of a directory."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def fill(directory: str) -> str:
+    """Take all blocks of the filesystem at ``directory``, but none of what its root directory has."""
+    path = f"{directory}/filler"
+    with open(path, "wb", buffering=0) as file:
+        for piece in (1 << 20, 4096):
+            try:
+                while True:
+                    file.write(bytes(piece))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+        os.fsync(file.fileno())
+    return path

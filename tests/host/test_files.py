@@ -12,23 +12,9 @@ from driver.host import effect, extents, files, loop
 from driver.model.errors import HostFailed, NoSpace
 
 from .observers import Death, Killer, Recorder
-from .scratch import Scratch
+from .scratch import Scratch, fill
 
 Observe = Callable[[effect.Observer], None]
-
-
-def _fill(directory: str) -> str:
-    """Take all blocks of the filesystem at ``directory``, but none of what its root directory has."""
-    path = f"{directory}/filler"
-    with open(path, "wb", buffering=0) as file:
-        for piece in (1 << 20, 4096):
-            try:
-                while True:
-                    file.write(bytes(piece))
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-        os.fsync(file.fileno())
-    return path
 
 
 def test_a_durable_write_syncs_the_file_before_its_name_and_the_name_last(scratch: Scratch, observe: Observe) -> None:
@@ -66,7 +52,7 @@ def test_a_durable_write_to_a_full_filesystem_is_no_space_and_keeps_the_old(scra
     volume = scratch.mounted("ext4", 4 << 20)
     path = Path(volume.path) / "record"
     files.write_durably(str(path), b"old")
-    _fill(volume.path)
+    fill(volume.path)
     with pytest.raises(NoSpace):
         files.write_durably(str(path), bytes(1 << 20))
     assert path.read_bytes() == b"old"
