@@ -13,20 +13,25 @@ import secrets as random
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
+from prometheus_client import Counter
 
 from ..engine import deadline
 from ..model import errors
+from ..telemetry import logs
 from ..telemetry.metrics import Metrics
 from . import limits, secrets, status, subject
 from .readiness import Readiness
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler = grpc.RpcMethodHandler  # generic in its stubs only
 
 REQUEST_ID = "x-request-id"
 POOL = "x-holdall-pool"
@@ -35,8 +40,6 @@ POOL = "x-holdall-pool"
 _ALWAYS = "csi.v1.Identity"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOUD = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
-
-log = structlog.get_logger()
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
@@ -97,9 +100,16 @@ class _Method:
         self.short = f"{self.service.rpartition('.')[2]}/{self.name}"
         self.parse: Callable[[bytes], Message] | None = inner.request_deserializer if inner else None
         self.serialize: Callable[[Message], bytes] | None = inner.response_serializer if inner else None
-        self.count = metrics.rpcs
+        self.counts: dict[grpc.StatusCode, Counter] = {}
+        self._rpcs = metrics.rpcs
         self.seconds = metrics.rpc_seconds.labels(self.service, self.name)
         self.in_flight = metrics.rpcs_in_flight.labels(self.service, self.name)
+
+    def count(self, code: grpc.StatusCode) -> None:
+        counter = self.counts.get(code)
+        if counter is None:
+            counter = self.counts[code] = self._rpcs.labels(self.service, self.name, code.name)
+        counter.inc()
 
 
 def _unary(around: Interceptor, method: _Method, inner: Callable[[Any, Context], Awaitable[Any]]) -> Handler:
@@ -242,13 +252,20 @@ class _Rpc:
         method = self.method
         method.in_flight.dec()
         method.seconds.observe(took)
-        method.count.labels(method.service, method.name, code.name).inc()
-        fields: dict[str, Any] = subject.of(self.request) | (made or {}) if self.request is not None else {}
+        method.count(code)
+        level = logging.ERROR if code in _LOUD else logging.INFO
+        if not logs.enabled(level):
+            return
+        fields: dict[str, Any] = {"method": method.short, "code": code.name, "took_ms": round(took * 1000, 3)}
+        fields["request_id"] = self.id
+        if self.request is not None:
+            fields |= subject.of(self.request)
+        if made:
+            fields |= made
         if message:
             fields["message"] = message
         if exception:
             fields["exception"] = exception
-        if self.request is not None and log.is_enabled_for(logging.DEBUG):
+        if self.request is not None and logs.enabled(logging.DEBUG):
             fields["request"] = secrets.printable(self.request)
-        level = logging.ERROR if code in _LOUD else logging.INFO
-        log.log(level, "rpc", method=method.short, code=code.name, took_ms=round(took * 1000, 3), **fields)
+        logs.write(level, "rpc", fields)

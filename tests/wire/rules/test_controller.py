@@ -304,7 +304,7 @@ def test_health_is_an_empty_list_when_healthy(
     volume = make()
     request = csi_pb2.ControllerGetVolumeHealthRequest(volume_id=volume.volume_id)
     answer = stubs.controller.ControllerGetVolumeHealth(request)
-    assert len(answer.volume_health.statuses) == 0
+    assert len(answer.volume_health.health_statuses) == 0
     request.volume_id = UNKNOWN
     fails("NOT_FOUND", stubs.controller.ControllerGetVolumeHealth, request)
 
