@@ -15,6 +15,16 @@ PUNCH_HOLE = 0x2
 ZEROS = bytes(1 << 20)
 
 
+def exists(path: str) -> bool:
+    """Whether something is there, a dangling link included. Raises HostFailed when that cannot be told."""
+    with during(f"looking for {path}"):
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+
 @effect
 def fsync_file(target: int | str) -> None:
     """Force a file's data and size to disk, by descriptor or path (fsync(2)). Raises NoSpace, HostFailed."""
@@ -66,6 +76,22 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
             os.fchmod(fd, mode)
             _write_all(fd, data)
             os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@effect
+def overwrite(path: str, data: bytes, offset: int = 0) -> None:
+    """Write ``data`` into an existing file in place and sync it; its other bytes stay. Not atomic: a crash may tear it.
+
+    Takes no space where the bytes had blocks before. Raises NoSpace, HostFailed (ENOENT when there is no file).
+    """
+    with during(f"writing into {path}"):
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.lseek(fd, offset, os.SEEK_SET)
+            _write_all(fd, data)
+            os.fdatasync(fd)
         finally:
             os.close(fd)
 

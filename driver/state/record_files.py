@@ -1,0 +1,134 @@
+"""One file per record: ``<root>/<kind>/<0-f>/<id>.json``, whole or not there at all."""
+
+import hashlib
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ..host import files
+from ..host.failure import during
+from ..model.errors import DataDamaged
+from ..model.records import KINDS, Index, RecordKind, index_of
+from . import rows
+from .journal import Batch
+
+Migration = Callable[[RecordKind, dict[str, Any]], dict[str, Any]]
+"""What a record of one schema is in the next."""
+
+SHELVES = "0123456789abcdef"
+ENDING = ".json"
+UNFINISHED = ".json.new"
+LOADERS = 8
+"""Files read at once at the start: on a network filesystem each takes a round trip."""
+# Lower case only, for servers that do not tell case apart; never a leading dot (NFS keeps removed files as .nfs…).
+_SAFE = re.compile(r"[a-z0-9][a-z0-9.@_-]{0,159}")
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What a file holds: the record, and the schema it was written in. Older ones are migrated as they are read."""
+
+    schema: int
+    record: msgspec.Raw
+
+
+Found = tuple[RecordKind, str, Index, bytes]
+
+
+class RecordFiles:
+    """The files below ``root``, of schema one more than the ``ladder`` has steps."""
+
+    def __init__(self, root: str, ladder: Sequence[Migration]) -> None:
+        self._root = root
+        self._ladder = ladder
+        self.version = len(ladder) + 1
+
+    def create(self) -> None:
+        """All directories there will ever be, so that a full store need not find room for one."""
+        for kind in KINDS.values():
+            files.make_dir(f"{self._root}/{kind}")
+            for shelf in SHELVES:
+                files.make_dir(f"{self._root}/{kind}/{shelf}")
+            files.fsync_dir(f"{self._root}/{kind}")
+        files.fsync_dir(self._root)
+
+    def path(self, kind: RecordKind, record_id: str) -> str:
+        """Where the record lies. Ids that are no safe names lie under their hash."""
+        digest = hashlib.sha256(record_id.encode("utf-8", "surrogatepass")).hexdigest()
+        name = record_id if _SAFE.fullmatch(record_id) else f"~{digest}"
+        return f"{self._root}/{kind}/{digest[0]}/{name}{ENDING}"
+
+    def settle(self, batch: Batch) -> None:
+        """The files are as ``batch`` says, durably; safe to repeat. Raises NoSpace, HostFailed.
+
+        What is dropped goes first: its room may be all there is.
+        """
+        last = {(one.kind, one.id): one for one in batch.entries}
+        touched = set()
+        for entry in sorted(last.values(), key=lambda one: not one.dropped):
+            path = self.path(entry.kind, entry.id)
+            touched.add(os.path.dirname(path))
+            if entry.dropped:
+                files.remove_file(path)
+            else:
+                files.write_file(path + ".new", msgspec.json.encode(Envelope(batch.schema, entry.body)))
+                files.rename(path + ".new", path)
+        for directory in sorted(touched):
+            files.fsync_dir(directory)
+
+    def load(self) -> list[Found]:
+        """Every record. What a crash left unfinished is removed. DataDamaged names a file that holds no record."""
+        work: queue.SimpleQueue[tuple[RecordKind, str]] = queue.SimpleQueue()
+        for kind in KINDS.values():
+            for shelf in SHELVES:
+                work.put((kind, f"{self._root}/{kind}/{shelf}"))
+        found: list[Found] = []
+        errors: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                while not errors:
+                    found.extend(self._read_directory(*work.get_nowait()))
+            except queue.Empty:
+                return
+            except BaseException as error:
+                errors.append(error)
+
+        # Daemons, so that a filesystem that hangs cannot keep the process from ending.
+        loaders = [threading.Thread(target=read, name=f"load {self._root}", daemon=True) for _ in range(LOADERS)]
+        for loader in loaders:
+            loader.start()
+        for loader in loaders:
+            loader.join()
+        if errors:
+            raise errors[0]
+        return found
+
+    def _read_directory(self, kind: RecordKind, directory: str) -> Iterator[Found]:
+        with during(f"listing {directory}"):
+            names = os.listdir(directory)
+        for name in names:
+            path = f"{directory}/{name}"
+            if name.endswith(UNFINISHED):
+                files.remove_file(path)
+            elif name.endswith(ENDING) and not name.startswith("."):
+                yield self._read(kind, path)
+
+    def _read(self, kind: RecordKind, path: str) -> Found:
+        with during(f"reading {path}"), open(path, "rb") as file:
+            data = file.read()
+        try:
+            envelope = msgspec.json.decode(data, type=Envelope)
+            body = bytes(envelope.record)
+            for step in self._ladder[envelope.schema - 1 :]:
+                body = msgspec.json.encode(step(kind, msgspec.json.decode(body)))
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise DataDamaged(f"{path} does not hold a record: {error}") from error
+        record = rows.decode(kind, body, path)
+        if self.path(kind, record.id) != path:
+            raise DataDamaged(f"{path} holds the record of {record.id!r}")
+        return kind, record.id, index_of(record), body
