@@ -1,5 +1,6 @@
 """The configuration file and what stands above it: option over environment over file over default."""
 
+import os
 import re
 import socket
 import tomllib
@@ -106,12 +107,17 @@ def check_backends(config: Config, path: str) -> None:
     """Every pool's backend is installed and takes the pool's keys. InvalidArgument naming the place in the file."""
     from ..backends import registry
 
+    known = registry.known()
     for number, pool in enumerate(config.pools):
+        place = f"{path}: $.pool[{number}]"
+        if pool.backend not in known:
+            raise InvalidArgument(f"{place}.backend: {pool.backend!r} is not known; known are {', '.join(known)}")
         try:
             registry.create(pool, Path(config.state_dir) / "pools" / pool.name)
         except InvalidArgument as error:
-            key = next((f".{one}" for one in ("backend", *pool.options) if repr(one) in error.message), "")
-            raise InvalidArgument(f"{path}: $.pool[{number}]{key}: {error.message}") from None
+            said = error.message
+            key = next((f".{key}" for key in pool.options if repr(key) in said or f"{key} = " in said), "")
+            raise InvalidArgument(f"{place}{key}: {said}") from None
 
 
 def _read(path: str) -> _File:
@@ -138,7 +144,7 @@ def _pools(path: str, tables: Sequence[dict[str, Any]]) -> Iterator[PoolConfig]:
         if pool.path:
             _check_absolute(pool.path, f"{path}: {place}.path")
         for value, seen, what in ((pool.name, names, "name"), (pool.path, paths, "path")):
-            if value and (first := seen.setdefault(value, number)) != number:
+            if value and (first := seen.setdefault(os.path.normpath(value), number)) != number:
                 raise InvalidArgument(f"{path}: {place}.{what}: {value!r} is the {what} of $.pool[{first}] already")
         yield PoolConfig(
             name=pool.name,

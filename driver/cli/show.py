@@ -95,10 +95,14 @@ class Show:
             table.add_column(column.title.upper(), justify="right" if right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(worded(row.get(column.key), column.kind) for column in columns))
-        console().print(table)
+        page = _page()
+        with page.capture() as captured:
+            page.print(table)
+        for line in captured.get().splitlines():
+            print(line.rstrip())
 
 
-def console() -> "Console":
+def _page() -> "Console":
     """stdout for rich, as wide as the terminal; unbounded where it is none. What it prints is taken literally."""
     from rich.console import Console
 
