@@ -131,9 +131,9 @@ class Pool:
 
     def _close(self) -> None:
         self.ledger.close()
-        self.backend.close()
         if self._lock:
-            self._lock.release()
+            self._lock.release()  # before the backend, which unmounts its own filesystem: the lock is a file on it
+        self.backend.close()
 
     @property
     def usable(self) -> bool:
