@@ -16,6 +16,7 @@ from .mount_options import parse_options
 MIB = 1 << 20
 MINIMUM = {"ext4": MIB, "xfs": 300 * MIB, "btrfs": 110 * MIB}
 TYPES = tuple(MINIMUM)
+BTRFS_LEAST_GROWN = 256 * MIB
 
 # ext4 makes no last group of blocks that could hold little but its own tables; xfs none below 64 blocks.
 EXT4_GROUP = 128 * MIB
@@ -64,7 +65,8 @@ def make(device: str, fs_type: str, *, uuid: str = "", options: Sequence[str] = 
 def grow(mount_point: str, device: str, fs_type: str) -> None:
     """The mounted filesystem fills its device; nothing happens if it does.
 
-    Raises FailedPrecondition when this process may not grow a mounted ext4 (CAP_SYS_RESOURCE), HostFailed.
+    Raises FailedPrecondition when this process may not grow a mounted ext4 (CAP_SYS_RESOURCE), or for a btrfs that would
+    have less than 256 MiB even then, which the kernel does not do; HostFailed.
     """
     if fills(mount_point, device, fs_type):
         return
@@ -74,6 +76,9 @@ def grow(mount_point: str, device: str, fs_type: str) -> None:
         case "xfs":
             command.run(["xfs_growfs", "-d", mount_point], timeout=LONG)
         case "btrfs":
+            if block.size_of(device) < BTRFS_LEAST_GROWN:
+                message = f"the kernel grows btrfs to {BTRFS_LEAST_GROWN} bytes or more, which {device} does not have"
+                raise FailedPrecondition(message)
             btrfs.resize_to_fill(mount_point)
 
 

@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from ..model.errors import FailedPrecondition, HostFailed, InUse, InvalidArgument
-from . import loop_status
+from . import block, loop_status
 from .effect import effect
 from .failure import during
 from .loop_status import DIRECT_IO, INFO, READ_ONLY, SYSFS, Attached, LoopDevice
@@ -151,6 +151,8 @@ def clear(path: str) -> bool:
             # What a block volume's user left in the page cache goes through the device to the file, and to its disk.
             os.fsync(fd)
             fcntl.ioctl(fd, BLKFLSBUF)
+            # A switch to read-only (block.set_read_only) would stay with the device's number, for whoever gets it next.
+            fcntl.ioctl(fd, block.BLKROSET, block.INT.pack(0))
             fcntl.ioctl(fd, LOOP_CLR_FD)
         finally:
             os.close(fd)
@@ -230,6 +232,8 @@ def _configured(number: int, backing: int, flags: int) -> bool:
     try:
         info = INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, b"", b"", b"")
         fcntl.ioctl(fd, LOOP_CONFIGURE, CONFIG.pack(backing, BLOCK_SIZE, info))
+        if not flags & READ_ONLY:
+            fcntl.ioctl(fd, block.BLKROSET, block.INT.pack(0))  # as somebody may have left it
     except OSError as error:
         if error.errno == errno.EBUSY:
             return False

@@ -9,7 +9,7 @@ from ..model import errors
 from ..model.capability import Capability
 from ..model.sizes import SizeRange
 from ..model.volume import Volume
-from . import paths, staged
+from . import growth, paths, staged
 from .reach import Reach
 
 
@@ -65,12 +65,11 @@ def _grow(backend: base.Backend, volume: Volume, use: Use) -> None:
         backend.ensure_resized(volume, volume.size)
     if use.kind == "block":
         return
-    path = staged.source_of(use)
-    if filesystem.fills(path, use.device, use.fs_type):
+    if filesystem.fills(staged.source_of(use), use.device, use.fs_type):
         return
     if use.read_only:
         raise errors.FailedPrecondition(
             f"volume {volume.id} is staged read-only, which keeps its filesystem from growing; it grows when it is staged "
             "the next time"
         )
-    filesystem.grow(path, use.device, use.fs_type)
+    growth.ensure_filled(use)

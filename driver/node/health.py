@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ..engine.engine import Engine
 from ..engine.uses import Use
-from ..host import mounts
+from ..host import filesystem, mounts
 from ..model import errors
 from ..model.health import Ailment, Status
-from . import paths, targets
+from . import paths, staged, targets
 from .reach import Reach
 
 
@@ -50,6 +50,7 @@ def _look(use: Use) -> list[Ailment]:
         found += _look_at_mount(use, use.staging_path, "Staging", use.read_only)
         if use.device:
             found += _filesystem_errors(use)
+            found += _unused_room(use)
     for path, target in use.targets.items():
         found += _look_at_mount(use, path, "Target", targets.target_reads_only(target))
     return found
@@ -89,3 +90,14 @@ def _filesystem_errors(use: Use) -> list[Ailment]:
         f"the kernel met {count} errors in the filesystem of {use.volume_id}; unstage it, and check it with e2fsck"
     )
     return [Ailment(Status.DEGRADED, "FilesystemErrors", message)]
+
+
+def _unused_room(use: Use) -> list[Ailment]:
+    """A volume that was expanded, but whose filesystem was not."""
+    try:
+        if not staged.is_staged(use) or filesystem.fills(use.staging_path, use.device, use.fs_type):
+            return []
+    except errors.DomainError:
+        return []  # told by what else is wrong with it
+    message = f"the filesystem of {use.volume_id} is smaller than the volume; expand it on the node, or stage it again"
+    return [Ailment(Status.DEGRADED, "FilesystemSmallerThanVolume", message)]

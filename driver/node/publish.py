@@ -67,7 +67,7 @@ class Publish:
             try:
                 await self._reach.run(volume_id, _place, noted, path, wanted)
             except Exception:
-                await self._forget_unless_there(volume_id, path)
+                await self._forget_unless_there(noted, path)
                 raise
 
     async def _staged(self, volume_id: str, staging: str, capability: Capability) -> Use:
@@ -115,10 +115,10 @@ class Publish:
         if any(reasons):
             raise errors.Busy(f"volume {volume_id} is in use by {', '.join(reasons)}; try again when that has ended")
 
-    async def _forget_unless_there(self, volume_id: str, path: str) -> None:
+    async def _forget_unless_there(self, use: Use, path: str) -> None:
         with contextlib.suppress(errors.Unavailable):
-            if not await self._reach.run(volume_id, staged.is_mounted, path):
-                await self._forget(volume_id, path)
+            if not await self._reach.run(use.volume_id, staged.is_published, use, path):
+                await self._forget(use.volume_id, path)
 
     async def _forget(self, volume_id: str, path: str) -> None:
         use = self._engine.uses.of(volume_id)

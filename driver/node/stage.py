@@ -7,7 +7,7 @@ Stage, a volume that is a device and becomes a mount:
 | formatted, if the record says never (formatting.py) | see there |
 | a copy got its own UUID, then the record says so | the UUID again changed at the next stage; nobody had it mounted |
 | the use is noted | a note without a mount, dropped at start |
-| mounted | the volume, staged |
+| checked, if it is marked unclean, and mounted | the volume, staged |
 | the filesystem fills its device, then the record says so | grown; looked at again at every stage |
 
 A block volume ends with the note; a directory is bound in place of attached, formatted and mounted. Unstage goes back:
@@ -15,10 +15,11 @@ unmounted, detached, the note dropped.
 """
 
 import contextlib
-import errno
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
+import structlog
 
 from ..backends import base
 from ..engine import specification
@@ -29,11 +30,11 @@ from ..host import files, filesystem, mounts
 from ..model import errors
 from ..model.capability import Capability
 from ..model.volume import Volume
-from . import formatting, paths, staged, targets
+from . import formatting, growth, paths, staged, targets
 from .reach import Reach
 
-DAMAGE = frozenset({errno.EUCLEAN, errno.EBADMSG, errno.EINVAL, errno.EIO})
-"""What a mount answers to a filesystem that a check may mend."""
+T = TypeVar("T")
+log = structlog.get_logger()
 
 
 class Stage:
@@ -97,8 +98,8 @@ class Stage:
             await pool.run(paths.require_directory, use.staging_path, "staging_target_path")
             self._engine.uses.put(use)
             return
-        await self._noted(pool, use, lambda: pool.run(_mount, pool.backend, volume, use))
-        if volume.grow:
+        filled = await self._noted(pool, volume, use, lambda: pool.run(_mount, pool.backend, volume, use))
+        if volume.grow and filled:
             await self._engine.volumes.update(volume.id, grow=False)
 
     async def _stage_directory(self, pool: Pool, backend: base.Directories, volume: Volume, use: Use) -> None:
@@ -108,16 +109,16 @@ class Stage:
             await pool.run(backend.mark_used, volume)
             await self._engine.volumes.update(volume.id, formatted=True)
         directory = await pool.run(backend.directory, volume)
-        await self._noted(pool, use, lambda: pool.run(_bind, directory, use))
+        await self._noted(pool, volume, use, lambda: pool.run(_bind, directory, use))
 
-    async def _noted(self, pool: Pool, use: Use, mount: Callable[[], Awaitable[None]]) -> None:
-        """The use is noted and its mount made; when that fails and nothing is mounted, no note is left."""
+    async def _noted(self, pool: Pool, volume: Volume, use: Use, mount: Callable[[], Awaitable[T]]) -> T:
+        """The use is noted and its mount made; when that fails and the volume is not there, no note is left."""
         before = self._engine.uses.of(use.volume_id)
         self._engine.uses.put(use)
         try:
-            await mount()
+            return await mount()
         except Exception:
-            if not await pool.run(staged.is_mounted, use.staging_path):
+            if not await pool.run(staged.shows_volume, pool.backend, volume, use.staging_path):
                 self._restore(use.volume_id, before)
             raise
 
@@ -195,42 +196,22 @@ def _attached(backend: base.Backend, volume: Volume) -> str:
     return backend.attach(volume)
 
 
-def _mount(backend: base.Backend, volume: Volume, use: Use) -> None:
-    """The volume's filesystem is mounted at the staging path and as large as its device."""
+def _mount(backend: base.Backend, volume: Volume, use: Use) -> bool:
+    """The volume's filesystem is mounted at the staging path; whether it is as large as its device, as it should be."""
     formatting.settle(backend, volume)
-    path, device, fs_type = use.staging_path, use.device, use.fs_type
-    paths.seen_at(path)
-    paths.require_directory(path, "staging_target_path")
-    options = list(use.capability.mount_flags)
+    paths.seen_at(use.staging_path)
+    paths.require_directory(use.staging_path, "staging_target_path")
     if use.read_only:
-        options.append("ro")
-        _grow_first(backend, volume, use)
-    try:
-        mounts.ensure_mounted(device, path, fs_type, options)
-    except errors.HostFailed as error:
-        if error.code not in DAMAGE:
-            raise
-        filesystem.check(device, fs_type)
-        mounts.ensure_mounted(device, path, fs_type, options)
-    if not use.read_only and not filesystem.fills(path, device, fs_type):
-        filesystem.grow(path, device, fs_type)
-
-
-def _grow_first(backend: base.Backend, volume: Volume, use: Use) -> None:
-    """As large as its device before it is mounted read-only, which would keep it from growing."""
-    path, device, fs_type = use.staging_path, use.device, use.fs_type
-    seen = paths.seen_at(path)
-    if seen is not None and seen.is_root:
-        if seen.read_only or not staged.shows_volume(backend, volume, path):
-            return
-        mounts.ensure_unmounted(path)  # mounted only to grow, by a process that died over it
-    if filesystem.fills(device, device, fs_type) or filesystem.grow_offline(device, fs_type):
-        return
-    mounts.ensure_mounted(device, path, fs_type)
-    try:
-        filesystem.grow(path, device, fs_type)
-    finally:
-        mounts.ensure_unmounted(path)
+        growth.fill_before_reading(use, staged.shows_volume(backend, volume, use.staging_path))
+    growth.mount(use)
+    if not use.read_only:
+        try:
+            growth.ensure_filled(use)
+        except errors.FailedPrecondition as refused:
+            # Usable all the same, as it was until now; its health says what it lacks.
+            log.warning("filesystem does not fill its volume", volume_id=volume.id, message=refused.message)
+            return False
+    return True
 
 
 def _bind(directory: str, use: Use) -> None:

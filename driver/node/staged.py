@@ -42,6 +42,15 @@ def is_at(use: Use, path: str) -> bool:
         return seen.dev == os.stat(use.device).st_rdev
 
 
+def is_published(use: Use, path: str) -> bool:
+    """Whether what is mounted at the target ``path`` is what this use shows there."""
+    seen = paths.seen_at(path)
+    if seen is None or not seen.is_root:
+        return False
+    source = use.device if use.kind == "block" else use.staging_path
+    return os.path.exists(source) and _same(seen, source)
+
+
 def is_mounted(path: str) -> bool:
     """Whether anything is mounted exactly at ``path``; a dead filesystem is taken away and does not count."""
     seen = paths.seen_at(path)
