@@ -15,7 +15,7 @@ from ..host.failure import during
 from ..model import errors, ids
 from . import arguments, names
 from .config import STATE_DIR
-from .session import Session, talks
+from .session import ON_NODE, Session, talks
 from .show import Show
 from .volumes import capability
 
@@ -36,6 +36,7 @@ _STATE_DIR = click.option(
 @click.option("--fs-type", default="", help="Refuse a volume with another filesystem.")
 @click.option("--option", "-o", "flags", multiple=True, help="Mount option, such as noatime.")
 @_STATE_DIR
+@ON_NODE
 @talks
 async def mount(
     session: Session,
@@ -62,8 +63,8 @@ async def mount(
             os.makedirs(staging, mode=0o700, exist_ok=True)
         await _stage(session, volume_id, staging, wanted)
     try:
-        await session.ask(
-            session.node.NodePublishVolume,
+        await session.mounter.ask(
+            session.mounter.node.NodePublishVolume,
             csi.NodePublishVolumeRequest(
                 volume_id=volume_id,
                 staging_target_path=staging,
@@ -83,14 +84,15 @@ async def mount(
 @click.command()
 @click.argument("target", metavar="TARGET|VOLUME")
 @_STATE_DIR
+@ON_NODE
 @talks
 async def umount(session: Session, show: Show, target: str, state_dir: str) -> None:
     """Unmount what is at TARGET, or VOLUME wherever it is mounted. Its data stays."""
     found = await _meant(session, target)
     paths = [os.path.abspath(target)] if os.path.abspath(target) in found.targets else list(found.targets)
     for path in paths:
-        await session.ask(
-            session.node.NodeUnpublishVolume,
+        await session.mounter.ask(
+            session.mounter.node.NodeUnpublishVolume,
             csi.NodeUnpublishVolumeRequest(volume_id=found.volume_id, target_path=path),
         )
     ours = found.staging_path == staging_of(state_dir, found.volume_id)
@@ -127,8 +129,8 @@ async def _meant(session: Session, text: str) -> holdall.Mount:
 
 async def _stage(session: Session, volume_id: str, staging: str, wanted: csi.VolumeCapability) -> None:
     try:
-        await session.ask(
-            session.node.NodeStageVolume,
+        await session.mounter.ask(
+            session.mounter.node.NodeStageVolume,
             csi.NodeStageVolumeRequest(volume_id=volume_id, staging_target_path=staging, volume_capability=wanted),
         )
     except errors.DomainError:
@@ -137,8 +139,9 @@ async def _stage(session: Session, volume_id: str, staging: str, wanted: csi.Vol
 
 
 async def _unstage(session: Session, volume_id: str, staging: str) -> None:
-    await session.ask(
-        session.node.NodeUnstageVolume, csi.NodeUnstageVolumeRequest(volume_id=volume_id, staging_target_path=staging)
+    await session.mounter.ask(
+        session.mounter.node.NodeUnstageVolume,
+        csi.NodeUnstageVolumeRequest(volume_id=volume_id, staging_target_path=staging),
     )
     _remove(staging)
 

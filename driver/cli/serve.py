@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
+from ..host import owner
 from ..host.failure import during
 from ..model.config import Config
 from ..model.errors import HostFailed, InvalidArgument
@@ -35,6 +37,11 @@ def node(config: Config) -> Role:
     if config.controller_endpoint:
         owner.server.add(config.controller_endpoint, services.for_controller(owner.engine, owner.readiness))
     return owner
+
+
+def controller(config: Config) -> Role:
+    """Role ``controller``: a router to the nodes of the configuration; it opens no pool."""
+    return _Router(config)
 
 
 class _Owner:
@@ -77,6 +84,51 @@ class _Owner:
         await self.engine.stop()
         if self._port:
             self._port.close()
+
+
+class _Router:
+    """A process that passes calls on to the nodes that own the pools."""
+
+    def __init__(self, config: Config) -> None:
+        from ..fleet.fleet import Fleet
+        from ..rpc.routed import services
+        from ..rpc.routed.peer import Peer
+        from ..rpc.server import Server
+
+        if not config.nodes:
+            raise InvalidArgument("a controller needs the nodes it routes to: [[node]] tables in its configuration")
+        self._config = config
+        _make_directories(config)
+        self._state = Path(config.state_dir) / "controller"
+        self._readiness = Readiness()
+        self._metrics = Metrics()
+        self._peers = [Peer(node.name, node.endpoint) for node in config.nodes]
+        self._fleet = Fleet(self._peers, self._state)
+        self._server = Server(self._metrics, self._readiness)
+        self._server.add(config.endpoint, services.for_sidecars(self._fleet, config.driver_name, self._readiness))
+        self._lock: owner.Lock | None = None
+        self._port: Port | None = None
+
+    async def start(self) -> dict[str, Any]:
+        with during(f"making {self._state}"):
+            self._state.mkdir(mode=0o700, exist_ok=True)
+        self._lock = owner.Lock.acquire(f"{self._state}/lock", f"pid {os.getpid()}, holdall controller")
+        self._port = serve_metrics(self._metrics, self._config.metrics_address)
+        await self._server.start()
+        await self._fleet.start()
+        self._readiness.ready()
+        return facts(self._config, self._port) | {"nodes": [node.name for node in self._config.nodes]}
+
+    async def stop(self) -> None:
+        self._readiness.not_ready(STOPPING)
+        await self._server.stop()
+        await self._fleet.stop()
+        for peer in self._peers:
+            await peer.close()
+        if self._port:
+            self._port.close()
+        if self._lock:
+            self._lock.release()
 
 
 def facts(config: Config, port: Port | None) -> dict[str, Any]:

@@ -37,16 +37,35 @@ def talks(body: Body) -> Callable[..., int]:
 
 
 async def _run(body: Body, endpoint: str, show: Show, arguments: dict[str, Any]) -> int:
+    node_endpoint = arguments.pop("node_endpoint", "")
     try:
-        async with Session(endpoint) as session:
+        async with Session(endpoint, node_endpoint) as session:
             return await body(session, show, **arguments) or 0
     except errors.DomainError as error:
         print(f"holdall: {error.message}", file=sys.stderr)
         return 1
 
 
+ON_NODE = click.option(
+    "--node-endpoint",
+    envvar="HOLDALL_NODE_ENDPOINT",
+    default="",
+    help="The node's socket, where the driver is a controller and a node.  [--endpoint]",
+)
+
+
 class Session(Client):
     """A client that also knows what people call things, and reads lists to their end."""
+
+    def __init__(self, endpoint: str, node_endpoint: str = "") -> None:
+        super().__init__(endpoint)
+        self.mounter: Client = Client(node_endpoint) if node_endpoint else self
+        """Where the Node service is."""
+
+    async def close(self) -> None:
+        if self.mounter is not self:
+            await self.mounter.close()
+        await super().close()
 
     async def pools(self) -> list[holdall.Pool]:
         """By name."""

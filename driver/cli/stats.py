@@ -9,7 +9,7 @@ from csi.v1 import csi_pb2 as csi
 
 from ..model import errors
 from . import arguments, names, rows
-from .session import Session, talks
+from .session import ON_NODE, Session, talks
 from .show import Column, Show
 
 _COLUMNS = (
@@ -26,6 +26,7 @@ _COLUMNS = (
 
 @click.command()
 @click.argument("name", metavar="[VOLUME]", required=False, default="", type=arguments.VOLUME)
+@ON_NODE
 @talks
 async def stats(session: Session, show: Show, name: str) -> None:
     """How full a mounted volume is; without VOLUME, all that are mounted."""
@@ -44,11 +45,12 @@ async def _row(session: Session, mount: holdall.Mount) -> dict[str, Any]:
     row: dict[str, Any] = {"id": mount.volume_id, "name": names.readable(mount.volume_id), "path": path}
     row |= dict.fromkeys(("used_bytes", "available_bytes", "total_bytes", "share", "used_inodes", "total_inodes"))
     try:
-        answer = await session.ask(
-            session.node.NodeGetVolumeStats, csi.NodeGetVolumeStatsRequest(volume_id=mount.volume_id, volume_path=path)
+        answer = await session.mounter.ask(
+            session.mounter.node.NodeGetVolumeStats,
+            csi.NodeGetVolumeStatsRequest(volume_id=mount.volume_id, volume_path=path),
         )
-        found = await session.ask(
-            session.node.NodeGetVolumeHealth, csi.NodeGetVolumeHealthRequest(volume_id=mount.volume_id)
+        found = await session.mounter.ask(
+            session.mounter.node.NodeGetVolumeHealth, csi.NodeGetVolumeHealthRequest(volume_id=mount.volume_id)
         )
     except errors.DomainError as error:
         return row | {"health": [], "problem": error.message}

@@ -6,7 +6,7 @@ from csi.v1 import csi_pb2 as csi
 
 from ..model import errors, ids, sizes
 from . import arguments, names, rows, waiting
-from .session import Session, talks
+from .session import ON_NODE, Session, talks
 from .show import Show
 
 
@@ -119,6 +119,7 @@ async def delete(session: Session, show: Show, wanted: tuple[str, ...]) -> None:
 @volume.command()
 @click.argument("name", metavar="VOLUME", type=arguments.VOLUME)
 @click.argument("size", type=arguments.SIZE)
+@ON_NODE
 @talks
 async def expand(session: Session, show: Show, name: str, size: int) -> None:
     """Grow a volume to SIZE, with the filesystem in it; also while it is in use. It never shrinks."""
@@ -133,8 +134,8 @@ async def expand(session: Session, show: Show, name: str, size: int) -> None:
         mount = await session.mount(volume_id)
         later = mount is None
         if mount is not None:
-            await session.ask(
-                session.node.NodeExpandVolume,
+            await session.mounter.ask(
+                session.mounter.node.NodeExpandVolume,
                 csi.NodeExpandVolumeRequest(
                     volume_id=volume_id,
                     volume_path=mount.staging_path,
