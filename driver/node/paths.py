@@ -23,6 +23,13 @@ def checked(path: str, field: str) -> str:
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
+def looked_up(path: str, field: str) -> str:
+    """Like ``checked`` for a path that is only compared with known ones: where nothing can be, NotFound (csi-sanity)."""
+    if path and not path.startswith("/"):
+        raise errors.NotFound(f"no volume is at {field} {path!r}, which is not an absolute path")
+    return checked(path, field)
+
+
 def seen_at(path: str) -> mounts.Mounted | None:
     """What lies at ``path``; a dead filesystem mounted there is taken away first, since nothing can be done with it."""
     try:

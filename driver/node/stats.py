@@ -26,9 +26,9 @@ class Stats:
         use = self._engine.uses.of(volume_id)
         if use is None:
             await self._engine.volumes.get(volume_id)
-            paths.checked(volume_path, "volume_path")
+            paths.looked_up(volume_path, "volume_path")
             raise errors.NotFound(f"volume {volume_id} is neither staged nor published at {volume_path}")
-        path = paths.checked(volume_path, "volume_path")
+        path = paths.looked_up(volume_path, "volume_path")
         if path != use.staging_path and path not in use.targets:
             raise errors.NotFound(f"volume {volume_id} is not at {path}")
         if use.kind == "block":
