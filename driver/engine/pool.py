@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 
 from ..backends import base, registry
-from ..host import owner
+from ..host import disk, owner
 from ..model import errors, ids
 from ..model.health import Ailment, Status
 from ..model.pool import PoolConfig, PoolView, Space
@@ -32,6 +32,7 @@ class Pool:
     def __init__(self, config: PoolConfig, *, root: Path, node_id: str, threads: int, patience: float) -> None:
         self.config = config
         self.name = config.name
+        self.device_class = config.device_class
         self.node_id = node_id
         self.backend: base.Backend = registry.create(config, root)
         self.ledger: Ledger
@@ -105,6 +106,7 @@ class Pool:
         except BaseException:
             self.backend.close()
             raise
+        self.device_class = self.device_class or _device_class(self.backend.home)
         self._lock, self.ledger, self._names, self._taken_id = lock, ledger, names, pool_id
 
     def _identify(self, ledger: Ledger) -> str:
@@ -220,7 +222,7 @@ class Pool:
             backend=self.backend.kind,
             path=self.config.path,
             node_id=self.node_id,
-            device_class=self.config.device_class,
+            device_class=self.device_class,
             topology=topology,
             schedulable=self.config.schedulable,
             abilities=self.abilities,
@@ -234,6 +236,15 @@ class Pool:
             ailments=self.ailments,
             reachable=self.usable,
         )
+
+
+def _device_class(path: str) -> str:
+    """What the disk below is, for pools that are not configured to say; empty when nobody knows."""
+    try:
+        found = disk.describe(path).device_class
+    except errors.DomainError:
+        return ""
+    return "" if found == "unknown" else found
 
 
 def _name_hash(object_id: str) -> int | None:
