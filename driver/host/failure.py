@@ -6,13 +6,15 @@ from types import TracebackType
 
 from ..model.errors import HostFailed, NoSpace
 
+# Of two names for one number, the one the man pages use.
+NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EAGAIN: "EAGAIN"}
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def from_os(doing: str, error: OSError) -> NoSpace | HostFailed:
     """The domain's error for ``error``: NoSpace when a filesystem or quota is full, else HostFailed with the errno."""
     code = error.errno or 0
-    reason = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else str(error)
+    reason = f"{os.strerror(code)} ({NAMES.get(code, code)})" if code else str(error)
     message = f"{doing}: {reason}"
     return NoSpace(message) if code in FULL else HostFailed(message, code)
 

@@ -1,13 +1,11 @@
 """Filesystems on a block device: ext4, xfs and btrfs, made, measured, grown, checked and given new identities."""
 
-import fcntl
 import os
 import stat
-import struct
 from collections.abc import Sequence
 
 from ..model.errors import DataDamaged, FailedPrecondition, InvalidArgument, OutOfRange
-from . import block, btrfs, command, disk, fsprobe, mount_acts, superblock
+from . import block, btrfs, command, disk, fsprobe, mount_acts, superblock, xfs
 from .command import CommandFailed
 from .effect import effect
 from .failure import during
@@ -25,8 +23,6 @@ XFS_SLACK = 256 << 10
 
 # mke2fs 1.46 does not know this one yet; without it the kernel writes the inode tables after the first mount.
 PREZEROED = "assume_storage_prezeroed"
-XFS_IOC_FSGEOMETRY_V1 = 0x80705864
-XFS_GEOMETRY = struct.Struct("=I28xQ72x")
 NOT_PERMITTED = "Permission denied to resize filesystem"
 LONG = 600.0
 
@@ -148,7 +144,7 @@ def size_of(path: str, fs_type: str) -> int:
         if mounted and fs_type == "btrfs":
             return btrfs.size(path)
         if mounted and fs_type == "xfs":
-            return _xfs_size(path)
+            return xfs.geometry(path).size
         # ext4 keeps its superblock in the device's page cache, where we see it as it is now.
         return superblock.read(disk.device_below(path) if mounted else path, fs_type).size
 
@@ -197,12 +193,3 @@ def _e2fsck(device: str, *how: str) -> None:
         if error.code & E2FSCK_DAMAGED and error.code > 0:
             raise DataDamaged(error.message, error.code) from error
         raise
-
-
-def _xfs_size(path: str) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        unit, blocks = XFS_GEOMETRY.unpack(fcntl.ioctl(fd, XFS_IOC_FSGEOMETRY_V1, bytes(XFS_GEOMETRY.size)))
-    finally:
-        os.close(fd)
-    return int(unit * blocks)

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from ..model.errors import DataDamaged
-from . import extents, files
+from . import extents, files, fsprobe, xfs
 from .effect import effect
-from .failure import during
+from .failure import FULL, during
 
 FICLONE = 0x40049409
 # What filesystems, and those that forward to them, answer when extents cannot be shared there.
@@ -52,16 +52,16 @@ def clone(source: str, target: str) -> None:
 def supported(directory: str) -> bool:
     """Whether files in ``directory`` can share extents, found out by doing it with two unnamed files.
 
-    Raises HostFailed, NoSpace when not even an empty file fits.
+    On a full filesystem, which takes no more files, xfs and btrfs are taken at their word. Raises HostFailed, NoSpace.
     """
     with during(f"trying to share extents in {directory}"):
         try:
-            return _shares(directory, bytes(4096))
+            return _shares(directory)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            kind = fsprobe.statfs_type(directory).name
+            if error.errno not in FULL or kind not in ("btrfs", "xfs"):
                 raise
-        # On a full filesystem: sharing nothing is refused just as well where it cannot be done.
-        return _shares(directory, b"")
+            return kind == "btrfs" or xfs.geometry(directory).reflink
 
 
 def copy_sparse(
@@ -79,6 +79,11 @@ def copy_sparse(
     offsets up to which the copy is complete and durable, the last one ``end``: a later call may start there.
     Raises NoSpace, HostFailed, DataDamaged when the source ends before ``end``.
     """
+    with during("measuring the source of a copy"):
+        size = os.lseek(source, 0, os.SEEK_END)
+    if size < end:
+        message = f"the source of a copy has {size} bytes, where {end} are to be copied"
+        raise DataDamaged(message)
     durable = start
     unsynced = 0
     for offset, length in extents.allocated(source, start, end):
@@ -119,12 +124,12 @@ def copy_range(source: int, target: int, offset: int, length: int) -> None:
             offset += copied
 
 
-def _shares(directory: str, data: bytes) -> bool:
+def _shares(directory: str) -> bool:
     first = second = -1
     try:
         first = _unnamed(directory)
         second = _unnamed(directory)
-        os.write(first, data)
+        os.write(first, bytes(4096))
         fcntl.ioctl(second, FICLONE, first)
     except OSError as error:
         if error.errno in CANNOT:
