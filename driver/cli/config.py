@@ -13,7 +13,7 @@ import msgspec
 from ..model import sizes
 from ..model.config import DRIVER_NAME, Config, NodeEndpoint
 from ..model.errors import InvalidArgument
-from ..model.pool import PoolConfig
+from ..model.pool import NAME, PoolConfig
 from ..rpc import sockets
 
 STATE_DIR = "/var/lib/holdall"
@@ -22,7 +22,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _NODE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-_POOL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DEVICE_CLASS = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -138,7 +137,7 @@ def _pools(path: str, tables: Sequence[dict[str, Any]]) -> Iterator[PoolConfig]:
     for number, table in enumerate(tables):
         place = f"$.pool[{number}]"
         pool = _converted({key: value for key, value in table.items() if key in known}, _Pool, path, place)
-        _check_word(pool.name, _POOL_NAME, f"{path}: {place}.name")
+        _check_word(pool.name, NAME, f"{path}: {place}.name")
         if pool.device_class:
             _check_word(pool.device_class, _DEVICE_CLASS, f"{path}: {place}.device_class")
         if pool.path:
@@ -160,7 +159,7 @@ def _pools(path: str, tables: Sequence[dict[str, Any]]) -> Iterator[PoolConfig]:
 
 def _check_default_pool(path: str, table: dict[str, Any]) -> None:
     pool = _converted(table, _DefaultPool, path, "$.default_pool")
-    _check_word(pool.name, _POOL_NAME, f"{path}: $.default_pool.name")
+    _check_word(pool.name, NAME, f"{path}: $.default_pool.name")
     if pool.device_class:
         _check_word(pool.device_class, _DEVICE_CLASS, f"{path}: $.default_pool.device_class")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,11 +11,12 @@ import msgspec
 import structlog
 
 from ..backends import default_pool, registry
-from ..host import files
+from ..host import files, owner
 from ..model import errors, ids
 from ..model.config import Config
-from ..model.pool import PoolConfig, PoolView
+from ..model.pool import PoolConfig, PoolView, checked_name
 from ..model.records import Record, RecordKind
+from ..state import choose
 from . import placement
 from .pool import FINAL, Pool
 
@@ -52,10 +54,8 @@ class Pools:
     async def start(self) -> None:
         """Every pool is open, or known from before and being tried again. Raises what is wrong with a pool for good."""
         self._memory = self._recall()
-        configs = [*self._config.pools, *self._memory.adopted]
-        if not configs:
-            configs = [default_pool.config(self._config.state_dir, self._config.default_pool)]
-        for config in configs:
+        configured = self._config.pools or (default_pool.config(self._config.state_dir, self._config.default_pool),)
+        for config in (*configured, *self._memory.adopted):
             if config.name in self._pools:
                 raise errors.InvalidArgument(f"two pools are named {config.name}; names must differ")
             self._pools[config.name] = self._make(config)
@@ -126,14 +126,25 @@ class Pools:
     # -- adopting ----------------------------------------------------------------------------------------------------
 
     async def adopt(self, path: str, backend: str, name: str) -> PoolView:
-        """A pool that another Holdall made, opened here now and at every start. Nothing is written into a stranger."""
-        config = PoolConfig(name=name or Path(path).name, backend=backend, path=path)
-        if config.name in self._pools:
-            raise errors.AlreadyExists(f"pool {config.name} exists already, at {self._pools[config.name].config.path}")
+        """A pool that another Holdall made, opened here now and at every start. Nothing is written into a stranger.
+
+        An empty ``backend`` is the one that the pool says it was made with, an empty ``name`` its directory's.
+        """
+        name = checked_name(name or Path(path).name)
+        if name in self._pools:
+            known = self._pools[name].config.path
+            if known and os.path.normpath(known) == os.path.normpath(path):
+                return self._pools[name].view(self.topology(self._pools[name]))
+            raise errors.AlreadyExists(
+                f"pool {name} exists already, at {known or 'its own place'}; choose another name"
+            )
         if not Path(path).is_absolute():
             raise errors.InvalidArgument(f"path {path!r} is not absolute")
-        if not (Path(path) / ".holdall").is_dir():
-            raise errors.NotFound(f"{path} holds no pool: there is no .holdall directory in it")
+        try:
+            maker = await asyncio.wait_for(asyncio.to_thread(_maker_of, path), self._config.pool_patience)
+        except TimeoutError:
+            raise errors.Unavailable(f"{path} did not answer within {self._config.pool_patience:g} s") from None
+        config = PoolConfig(name=name, backend=backend or maker, path=path)
         pool = self._make(config)
         await self._open(pool)
         self._pools[config.name] = pool
@@ -229,6 +240,24 @@ class Pools:
             return pool.id or pool.expected_id, take
 
         return [shelf(pool) for pool in self.all()]
+
+
+def _maker_of(path: str) -> str:
+    """The backend of the pool at ``path``, by its own ledger. NotFound when there is none; InUse naming its owner."""
+    home = f"{path}/.holdall"
+    if os.path.isfile(path):
+        raise errors.InvalidArgument(f"{path} is a file; a pool in an image is configured, with image = {path!r}")
+    if not os.path.isdir(home):
+        raise errors.NotFound(f"{path} holds no pool: there is no .holdall directory in it")
+    lock = owner.Lock.acquire(f"{home}/lock", f"pid {os.getpid()}, adopting {path}")
+    try:
+        ledger = choose.open_ledger(home)
+        try:
+            return ledger.meta("backend") or ""
+        finally:
+            ledger.close()
+    finally:
+        lock.release()
 
 
 async def _closed(pool: Pool) -> None:

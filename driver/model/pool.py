@@ -1,10 +1,25 @@
 """Pools as configured and as shown."""
 
+import re
 from typing import Any
 
 import msgspec
 
+from .errors import InvalidArgument
 from .health import Ailment
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""What a pool may be called: it becomes the name of a directory, and people write it in StorageClasses."""
+
+
+def checked_name(name: str) -> str:
+    """``name``. InvalidArgument when no pool may be called so."""
+    if not NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"{name!r} cannot be the name of a pool; wanted 1 to 63 letters, digits, dots or dashes that begin and end "
+            "with a letter or digit"
+        )
+    return name
 
 
 class PoolConfig(msgspec.Struct, frozen=True, kw_only=True):
