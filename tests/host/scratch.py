@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
-import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from driver.host import effect, files, filesystem, freeze, loop, mounts
-from driver.model.errors import DomainError
+from driver.model.errors import DomainError, InUse
 
 SIZES = {"ext4": 64 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
 
@@ -56,19 +57,28 @@ class Scratch:
         return made
 
     def clear(self) -> None:
-        """Thaw, unmount and detach all that lies below the root or comes from there."""
+        """Thaw, unmount and detach all that lies below the root or comes from there, however long that is still in use."""
         effect.uninstall()
         below = f"{self.root}/"
-        for _ in range(3):
-            for entry in reversed(mounts.mountinfo()):
-                if entry.target.startswith(below):
-                    with contextlib.suppress(DomainError):
-                        freeze.thaw(entry.target)
-                    subprocess.run(["umount", "-l", entry.target], check=False, capture_output=True)
+        for entry in reversed(mounts.mountinfo()):
+            if entry.target.startswith(below):
+                with contextlib.suppress(DomainError):
+                    freeze.thaw(entry.target)
+                _patiently(lambda target=entry.target: mounts.ensure_unmounted(target))
         for attached in loop.all_devices():
             if attached.backing_path.startswith(below):
-                with contextlib.suppress(DomainError):
-                    loop.detach(attached.device)
+                _patiently(lambda device=attached.device: loop.detach(device))
+
+
+def _patiently(release: Callable[[], None]) -> None:
+    """Killed processes take a moment to let go of what they had open."""
+    for _ in range(100):
+        try:
+            release()
+            return
+        except InUse:
+            time.sleep(0.05)
+    release()
 
 
 def open_directory(path: str) -> int:
