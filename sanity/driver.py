@@ -60,6 +60,8 @@ class Driver:
 
     def blemishes(self, secret: str) -> list[str]:
         """What must never stand in a log and does: a traceback, or the secret of the test's requests."""
+        if not self.log.exists():
+            return []
         text = self.log.read_text(errors="replace")
         words = {"a traceback": "Traceback (most recent call last)", "a secret": secret}
         return [f"the log of holdall {self.role} holds {what}" for what, word in words.items() if word in text]

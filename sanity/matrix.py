@@ -1,4 +1,4 @@
-"""Run csi-sanity over the cells: `python -m sanity.matrix [--slice] [CELL ...]`.
+"""Run csi-sanity over the cells: `python -m sanity.matrix [CELL ...]`.
 
 A cell passes when all its active cases passed and none was skipped, the driver ended cleanly, its log holds neither a
 traceback nor a secret, and nothing is left mounted or attached. JUnit files and logs lie in out/sanity/.
@@ -15,7 +15,7 @@ from tools import junit, leftovers
 
 from . import cells, conformance, places
 from .cells import Cell
-from .driver import Driver
+from .driver import HOLDALL, Driver
 
 OUT = conformance.ROOT / "out" / "sanity"
 NODE = "sanity-node"
@@ -42,29 +42,34 @@ class Result:
 def run(cell: Cell, base: Path) -> Result:
     """Run one cell from nothing to nothing."""
     started = time.monotonic()
-    secret = conformance.new_secret()
-    cases: list[junit.Case] = []
-    faults: list[str] = []
-    with places.made(cell, base) as spots:
-        before = places.everything(spots)
-        drivers = _drivers(cell, spots)
-        try:
-            for driver in drivers:
-                driver.start()
-            done = conformance.run(
-                cell, spots, spots.endpoint("node"), spots.endpoint("controller" if cell.split else "node"), secret,
-                OUT / f"{cell.slug}.xml", OUT / f"{cell.slug}.log",
-            )  # fmt: skip
-            cases, faults = done.cases, done.faults
-        except RuntimeError as error:
-            faults.append(str(error))
-        finally:
-            for driver in reversed(drivers):
-                faults += driver.stop()
-        for driver in drivers:
-            faults += driver.blemishes(secret) if driver.log.exists() else []
-        faults += places.strays(spots, before)
+    try:
+        with places.made(cell, base) as spots:
+            cases, faults = _tested(cell, spots)
+    except RuntimeError as error:
+        cases, faults = [], [str(error)]
     return Result(cell, cases, faults, time.monotonic() - started)
+
+
+def _tested(cell: Cell, spots: places.Places) -> tuple[list[junit.Case], list[str]]:
+    secret = conformance.new_secret()
+    before = places.everything(spots)
+    drivers = _drivers(cell, spots)
+    done = conformance.Run([], [])
+    faults: list[str] = []
+    try:
+        for driver in drivers:
+            driver.start()
+        controller = spots.endpoint("controller" if cell.split else "node")
+        report, log = OUT / f"{cell.slug}.xml", OUT / f"{cell.slug}.log"
+        done = conformance.run(cell, spots, spots.endpoint("node"), controller, secret, report, log)
+    except RuntimeError as error:
+        faults.append(str(error))
+    finally:
+        for driver in reversed(drivers):
+            faults += driver.stop()
+    for driver in drivers:
+        faults += driver.blemishes(secret)
+    return done.cases, [*done.faults, *faults, *places.strays(spots, before)]
 
 
 def _drivers(cell: Cell, spots: places.Places) -> list[Driver]:
@@ -131,13 +136,15 @@ def collected(results: list[Result]) -> list[junit.Case]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sanity.matrix")
     parser.add_argument("cells", nargs="*", metavar="CELL", help="a backend, or a backend/one or /split; default all")
-    parser.add_argument("--slice", action="store_true", help="what `make test` runs")
     parser.add_argument("--junit-xml", type=Path, help="also write all cases of all cells here")
     options = parser.parse_args()
     try:
         wanted = cells.chosen(options.cells)
     except ValueError as error:
         parser.error(str(error))
+    for program in (conformance.PROGRAM, HOLDALL):
+        if not program.exists():
+            parser.error(f"{program.name} is not there; `make sanity` installs it")
     OUT.mkdir(parents=True, exist_ok=True)
     # In a lane, the lane's own directory, where it looks for what we leave; never /tmp, which may lie in memory.
     base = Path(os.environ["TMPDIR"]) if leftovers.MARK in os.environ else conformance.ROOT / "out" / "tmp" / "matrix"

@@ -95,10 +95,15 @@ def _make_pool(filesystem: str | None, places: Places) -> None:
         image = places.work / f"{filesystem}.img"
         with image.open("wb") as file:
             file.truncate(POOL_SIZE)
-        subprocess.run((*MAKE[filesystem], str(image)), check=True, stdin=subprocess.DEVNULL, timeout=60)
-        mount = ("mount", "-t", filesystem, "-o", "loop", str(image), str(places.pool))
-        subprocess.run(mount, check=True, stdin=subprocess.DEVNULL, timeout=60)
+        _run(*MAKE[filesystem], str(image))
+        _run("mount", "-t", filesystem, "-o", "loop", str(image), str(places.pool))
     (places.pool / "volumes").mkdir()
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
 def _written(path: Path, lines: list[str]) -> Path:
