@@ -42,6 +42,9 @@ class Result:
 def run(cell: Cell, base: Path) -> Result:
     """Run one cell from nothing to nothing."""
     started = time.monotonic()
+    # What an earlier run wrote must not be taken for this one's.
+    for old in OUT.glob(f"{cell.slug}.*"):
+        old.unlink()
     try:
         with places.made(cell, base) as spots:
             cases, faults = _tested(cell, spots)
