@@ -9,17 +9,14 @@ import fcntl
 import os
 import stat
 
-from . import extents
+from . import extents, files, reflink
 from .effect import effect
-from .reflink import FICLONE
 from .tree import unlock
 from .walk import readable, status
 
-PIECE = 1 << 20
 # Labels the host computes or its policy gives; where it does not let us set one, it has set the right one itself.
 OF_THE_HOST = frozenset({"security.selinux", "security.SMACK64", "security.ima", "security.evm"})
-UNSHAREABLE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.ETXTBSY})
-NO_KERNEL_COPY = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOSYS})
+UNSHAREABLE = reflink.CANNOT | {errno.ETXTBSY}
 
 
 @effect
@@ -92,7 +89,7 @@ def open_source(source: int, name: str, seen: os.stat_result) -> int:
 def share_data(source: int, target: int) -> bool:
     """The empty file ``target`` shares all extents of ``source``; False, and nothing done, where that cannot be."""
     try:
-        fcntl.ioctl(target, FICLONE, source)
+        fcntl.ioctl(target, reflink.FICLONE, source)
     except OSError as error:
         if error.errno in UNSHAREABLE:
             return False
@@ -100,12 +97,14 @@ def share_data(source: int, target: int) -> bool:
     return True
 
 
-@effect
 def copy_data(source: int, target: int, size: int) -> None:
-    """The empty file ``target`` holds the ``size`` bytes of ``source``, holes as holes. For small files: not resumable."""
+    """The empty file ``target`` holds the ``size`` bytes of ``source``, holes as holes. For small files: not resumable.
+
+    Raises NoSpace, HostFailed, DataDamaged when the source is shorter.
+    """
     for offset, length in extents.allocated(source, 0, size):
-        _copy_range(source, target, offset, offset + length)
-    os.ftruncate(target, size)
+        reflink.copy_range(source, target, offset, length)
+    files.truncate(f"/proc/self/fd/{target}", size)
 
 
 @effect
@@ -145,19 +144,6 @@ def _clear(target: int, name: str) -> None:
         os.unlink(name, dir_fd=target)
     except FileNotFoundError:
         return
-
-
-def _copy_range(source: int, target: int, offset: int, end: int) -> None:
-    while offset < end:
-        try:
-            copied = os.copy_file_range(source, target, min(end - offset, 64 * PIECE), offset, offset)
-        except OSError as error:
-            if error.errno not in NO_KERNEL_COPY:
-                raise
-            copied = os.pwrite(target, os.pread(source, min(end - offset, PIECE), offset), offset)
-        if copied == 0:
-            raise OSError(errno.ESTALE, f"the file ends at {offset} bytes while it is copied")
-        offset += copied
 
 
 def _give_xattrs(source: str | int, target: str | int) -> None:

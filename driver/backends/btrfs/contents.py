@@ -11,12 +11,14 @@ from ..layout import Layout
 from .quota import Quota
 
 
-def subvolumes(directories: Sequence[str]) -> Iterator[str]:
-    """The paths of all subvolumes directly in ``directories``. HostFailed."""
+def numbers(directories: Sequence[str]) -> set[int]:
+    """The ids of all subvolumes in ``directories``, also of those that users made inside. HostFailed."""
+    found: set[int] = set()
     for directory in directories:
         for _, path in _listed(directory):
             if btrfs.is_subvolume(path):
-                yield path
+                found |= {btrfs.subvolume_id(path), *btrfs.nested_in(path)}
+    return found
 
 
 def entries(layout: Layout, partial: str, quota: Quota) -> Iterator[Entry]:

@@ -83,6 +83,21 @@ class Quota:
                 raise
             return 0
 
+    def taken(self, path: str, ours: set[int], used: int) -> int:
+        """Bytes the subvolumes ``ours`` take up of the ``used`` ones of their filesystem, shared ones once as far as
+        can be told: at least what each has alone, at most what all refer to, or what nobody else refers to. Where nobody
+        counts, all that is used passes for ours. O(subvolumes)."""
+        if not self.counts:
+            return used
+        alone = referenced = others = 0
+        for number, (exclusive, whole) in qgroups.exclusive_and_referenced(path).items():
+            if number in ours:
+                alone += exclusive
+                referenced += whole
+            else:
+                others += whole
+        return max(alone, min(referenced, used - others))
+
     def forget(self, path: str, numbers: set[int]) -> None:
         """The qgroups of subvolumes that are gone are gone too. Newer kernels have done so themselves; where data
         counted for one lives on in a snapshot (simple quota), it stays until then."""

@@ -13,7 +13,7 @@ in but through a mount of ours. Peers (hostpath, NFS) choose the same mode. Size
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,8 @@ IN_PLACE = ("ext4", "xfs")
 """Filesystems known to overwrite a file's blocks where they are, as long as nothing shares them."""
 
 
+LAZY = ("xfs",)
+"""Filesystems that give the blocks of a removed file back some time later."""
 PATIENCE = 2.0
 """Seconds after which adding up the volumes' sizes gives up until next time."""
 
@@ -135,10 +137,8 @@ class DirectoryBackend:
     def ensure_purged(self, thing: Volume | Snapshot, trash_id: str, wipe: str, progress: Progress) -> None:
         for suffix in ("", ".partial"):
             path = self._layout.trashed(trash_id, suffix)
-            if wipe != "none":
-                act = erase.overwrite if wipe == "zero" else erase.give_back
-                if not act(path, progress):
-                    return
+            if (act := self._before_removal(wipe)) and not act(path, progress):
+                return
             contents.remove(path)
         files.fsync_dir(self._layout.trash)
         if wipe == "discard":
@@ -246,6 +246,14 @@ class DirectoryBackend:
         if self._facts and (self._facts.fs_type not in IN_PLACE or self._facts.shares):
             refused["zero"] = f"its {self._facts.fs_type} may keep old data when a file is overwritten"
         return {"wipe": settings.Setting("none", ("none", "discard", "zero"), refused)}
+
+    def _before_removal(self, wipe: str) -> Callable[[str, Progress], bool] | None:
+        """What is done to a tree before its names go; see ``erase``."""
+        if wipe == "zero":
+            return erase.overwrite
+        if wipe == "discard":
+            return erase.give_back
+        return erase.shorten if self._facts and self._facts.fs_type in LAZY else None
 
     def _path(self, thing: Volume | Snapshot) -> str:
         return self._layout.volume(thing.id) if isinstance(thing, Volume) else self._layout.snapshot(thing.id)

@@ -201,9 +201,12 @@ class _Copying:
         try:
             if not reached and self.shared(source, target):
                 return True
-            return reflink.copy_sparse(
+            complete = reflink.copy_sparse(
                 source, target, start=reached, end=seen.st_size, progress=report, cancelled=self.progress.stopped
             )
+            if complete:
+                files.truncate(f"/proc/self/fd/{target}", seen.st_size)
+            return complete
         finally:
             os.close(target)
 
