@@ -1,5 +1,6 @@
 """Where a cell works: a directory on disk, short socket paths, a filesystem for its pool; all of it gone afterwards."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -64,7 +65,9 @@ def driver_config(cell: Cell, places: Places) -> Path:
     """The TOML of the process that opens the pool."""
     lines = [f"max_volumes_per_node = {MAX_VOLUMES_PER_NODE}"]
     if cell.backend.filesystem is not None:
-        lines += ["[[pool]]", 'name = "sanity"', f'backend = "{cell.backend.kind}"', f"path = '{places.pool}/volumes'"]
+        # A TOML string is a JSON string; a checkout may lie in a folder with any name.
+        path = json.dumps(f"{places.pool}/volumes")
+        lines += ["[[pool]]", 'name = "sanity"', f'backend = "{cell.backend.kind}"', f"path = {path}"]
     return _written(places.work / "driver.toml", lines)
 
 
