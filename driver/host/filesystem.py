@@ -9,7 +9,7 @@ from . import block, btrfs, command, disk, fsprobe, mount_acts, superblock, xfs
 from .command import CommandFailed
 from .effect import effect
 from .failure import during
-from .mount_options import parse_options
+from .mount_options import Options
 
 MIB = 1 << 20
 MINIMUM = {"ext4": MIB, "xfs": 300 * MIB, "btrfs": 110 * MIB}
@@ -24,6 +24,7 @@ XFS_SLACK = 256 << 10
 # mke2fs 1.46 does not know this one yet; without it the kernel writes the inode tables after the first mount.
 PREZEROED = "assume_storage_prezeroed"
 NOT_PERMITTED = "Permission denied to resize filesystem"
+NO_OPTIONS = Options(0, ())
 LONG = 600.0
 
 E2FSCK_MENDED = (0, 1, 2)
@@ -96,7 +97,7 @@ def new_uuid(device: str, fs_type: str) -> None:
 
     A crash may leave an ext4 half done, which the next call mends. Raises DataDamaged, HostFailed.
     """
-    superblock.read(device, fs_type)
+    found = superblock.read(device, fs_type)
     match fs_type:
         case "ext4":
             try:
@@ -108,9 +109,13 @@ def new_uuid(device: str, fs_type: str) -> None:
                 command.run(["tune2fs", "-U", "random", device], timeout=LONG)
         case "xfs":
             # Changing the identity throws the log away, and a frozen xfs leaves one to replay on purpose.
-            mount_acts.replay(device, fs_type, parse_options(["nouuid"]))
+            mount_acts.replay(device, fs_type, Options(0, ("nouuid",)))
             command.run(["xfs_admin", "-U", "generate", device], timeout=LONG)
         case "btrfs":
+            if found.logged:
+                # btrfstune makes the log unreadable, and with it the whole filesystem (seen with btrfs-progs 6.2). Beside its
+                # mounted origin a copy can be mounted since Linux 6.7; before, this fails and nothing has changed.
+                mount_acts.replay(device, fs_type, NO_OPTIONS)
             command.run(["btrfstune", "-m", device], timeout=LONG)
 
 

@@ -17,20 +17,25 @@ EXT4_MAGIC = 0xEF53
 EXT4_VALID = 0x1
 EXT4_ERRORS = 0x2
 EXT4_64BIT = 0x80
+EXT4_RECOVER = 0x4
 # struct xfs_dsb: magic, block size, blocks.
 XFS = struct.Struct(">4sIQ")
 XFS_MAGIC = b"XFSB"
 BTRFS_AT = 65536
-# struct btrfs_super_block: magic, total bytes.
-BTRFS = struct.Struct("<64x8s40xQ")
+# struct btrfs_super_block: magic, log root, total bytes.
+BTRFS = struct.Struct("<64x8s24xQ8xQ")
 BTRFS_MAGIC = b"_BHRfS_M"
 
 
 class Superblock(msgspec.Struct, frozen=True):
-    """``size``: the bytes the filesystem claims. ``clean``: mounting it needs no check first (a log is no reason)."""
+    """``size``: the bytes the filesystem claims. ``clean``: mounting it needs no check first (a log is no reason).
+
+    ``logged``: a log may be waiting to be replayed; of ext4 and btrfs it is known, of xfs it is not.
+    """
 
     size: int
     clean: bool
+    logged: bool
 
 
 def read(device: str, fs_type: str) -> Superblock:
@@ -58,12 +63,13 @@ def _parse(head: bytes, fs_type: str) -> Superblock | None:
             if magic != EXT4_MAGIC:
                 return None
             blocks = low | (high << 32 if features & EXT4_64BIT else 0)
-            return Superblock(blocks << (10 + shift), bool(state & EXT4_VALID) and not state & EXT4_ERRORS)
+            clean = bool(state & EXT4_VALID) and not state & EXT4_ERRORS
+            return Superblock(blocks << (10 + shift), clean, logged=bool(features & EXT4_RECOVER))
         case "xfs":
             name, unit, blocks = XFS.unpack_from(head)
-            return Superblock(unit * blocks, clean=True) if name == XFS_MAGIC else None
+            return Superblock(unit * blocks, clean=True, logged=True) if name == XFS_MAGIC else None
         case "btrfs":
-            name, size = BTRFS.unpack_from(head, BTRFS_AT)
-            return Superblock(size, clean=True) if name == BTRFS_MAGIC else None
+            name, log, size = BTRFS.unpack_from(head, BTRFS_AT)
+            return Superblock(size, clean=True, logged=log != 0) if name == BTRFS_MAGIC else None
     message = f"filesystem {fs_type!r} is unknown: use ext4, xfs or btrfs"
     raise InvalidArgument(message)

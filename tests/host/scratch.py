@@ -27,7 +27,15 @@ class Scratch:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._places = [root]
         self._count = 0
+
+    def place(self, filesystem_at: Path) -> Path:
+        """A private directory on another filesystem, cleared like the root."""
+        path = filesystem_at / self.root.name
+        path.mkdir()
+        self._places.append(path)
+        return path
 
     def image(self, size: int = 64 << 20, *, at: Path | None = None) -> str:
         """A sparse file."""
@@ -59,7 +67,7 @@ class Scratch:
     def clear(self) -> None:
         """Thaw, unmount and detach all that lies below the root or comes from there, however long that is still in use."""
         effect.uninstall()
-        below = f"{self.root}/"
+        below = tuple(f"{place}/" for place in self._places)
         for entry in reversed(mounts.mountinfo()):
             if entry.target.startswith(below):
                 with contextlib.suppress(DomainError):
