@@ -52,16 +52,17 @@ def clone(source: str, target: str) -> None:
 def supported(directory: str) -> bool:
     """Whether files in ``directory`` can share extents, found out by doing it with two unnamed files.
 
-    On a full filesystem, which takes no more files, xfs and btrfs are taken at their word. Raises HostFailed, NoSpace.
+    On a full filesystem, which takes no more files, xfs and btrfs are taken at their word, and ext4 never can.
+    Raises HostFailed, NoSpace.
     """
     with during(f"trying to share extents in {directory}"):
         try:
             return _shares(directory)
         except OSError as error:
             kind = fsprobe.statfs_type(directory).name
-            if error.errno not in FULL or kind not in ("btrfs", "xfs"):
+            if error.errno not in FULL or kind not in ("btrfs", "ext4", "xfs"):
                 raise
-            return kind == "btrfs" or xfs.geometry(directory).reflink
+            return kind == "btrfs" or (kind == "xfs" and xfs.geometry(directory).reflink)
 
 
 def copy_sparse(
