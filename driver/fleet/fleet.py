@@ -68,8 +68,11 @@ class Fleet(Generic[N]):
             return await send(home.node, pool_id)
         except errors.Unavailable:
             await self.roster.look(home)
+            if pool_id in home.pool_ids or not pool_id:
+                raise
+            await self.roster.look_again()
             moved = self.roster.at_hand(pool_id)
-            if moved is None or moved is home:
+            if moved is None:
                 raise
         return await send(moved.node, pool_id)
 

@@ -150,8 +150,11 @@ class Roster(Generic[N]):
 
     async def look_at_all(self) -> None:
         """Every node was asked within the last second."""
-        if self._clock() - self._looked_at_all < DOUBT:
-            return
+        if self._clock() - self._looked_at_all >= DOUBT:
+            await self.look_again()
+
+    async def look_again(self) -> None:
+        """Every node was asked just now."""
         self._looked_at_all = self._clock()
         await asyncio.gather(*(self.look(member) for member in self.all()))
 

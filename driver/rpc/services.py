@@ -1,6 +1,6 @@
 """Which services of a process that owns pools go on which socket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .controller import Controller
@@ -33,8 +33,3 @@ def for_controller(engine: "Engine", readiness: Readiness) -> Sequence[object]:
 def for_everybody(engine: "Engine", plugin: "NodePlugin", readiness: Readiness) -> Sequence[object]:
     """Every service: what a process has that is the whole driver."""
     return (*for_controller(engine, readiness), Node(plugin))
-
-
-def owner(engine: "Engine") -> Callable[[str], bool]:
-    """Whether a pool id is a pool of ``engine``, away or not: what Server's ``owns`` wants."""
-    return lambda pool_id: any(pool_id in (pool.id, pool.expected_id) for pool in engine.pools.all())
