@@ -22,6 +22,7 @@ from typing import Literal, Protocol
 
 from ..backends import base
 from ..host import files, filesystem, fsprobe
+from ..host.failure import during
 from ..model import errors
 from ..model.volume import Volume
 
@@ -85,7 +86,9 @@ def _clear(backend: DeviceBackend, volume: Volume, device: str) -> None:
     found = fsprobe.signature(device)
     if found is not None and found.uuid.lower() != uuid_of(volume.id):
         verdict(volume, blank=False, found=found)
-    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    with during(f"clearing {device}, where an earlier mkfs was cut off and may still be running"):
+        # Exclusively, as mkfs itself opens it: one that outlived its driver keeps us out.
+        fd = os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     try:
         files.punch(fd, 0, os.lseek(fd, 0, os.SEEK_END))
     finally:

@@ -63,11 +63,13 @@ class Publish:
             rivals = [*rivals, path]
         alive = await self._reach.run(volume_id, staged.mounted_of, rivals) if rivals else []
         with self._engine.inflight.hold(volume_id, f"its publication at {path}"):
+            known = use.targets.get(path)
             noted = self._note(volume_id, path, wanted, set(rivals) - set(alive))
             try:
                 await self._reach.run(volume_id, _place, noted, path, wanted)
             except Exception:
-                await self._forget_unless_there(noted, path)
+                if known != wanted or not await self._is_there(noted, path):
+                    await self._forget(volume_id, path)
                 raise
 
     async def _staged(self, volume_id: str, staging: str, capability: Capability) -> Use:
@@ -115,10 +117,11 @@ class Publish:
         if any(reasons):
             raise errors.Busy(f"volume {volume_id} is in use by {', '.join(reasons)}; try again when that has ended")
 
-    async def _forget_unless_there(self, use: Use, path: str) -> None:
-        with contextlib.suppress(errors.Unavailable):
-            if not await self._reach.run(use.volume_id, staged.is_published, use, path):
-                await self._forget(use.volume_id, path)
+    async def _is_there(self, use: Use, path: str) -> bool:
+        try:
+            return await self._reach.run(use.volume_id, staged.is_published, use, path)
+        except errors.Unavailable:
+            return True
 
     async def _forget(self, volume_id: str, path: str) -> None:
         use = self._engine.uses.of(volume_id)

@@ -11,7 +11,7 @@ from ..engine.engine import Engine
 from ..engine.uses import Use
 from ..host import freeze, mounts
 from ..model import errors
-from . import staged
+from . import growth, staged
 from .reach import Reach
 
 log = structlog.get_logger()
@@ -39,6 +39,8 @@ class Recovery:
         if use.kind == "filesystem":
             entry = table.get(_real(use.staging_path))
             is_staged = entry is not None and (not use.device or entry.source == use.device)
+            if use.device and entry is None and await self._is_attached(use):
+                is_staged = await self._mounted_again(use)
             if is_staged and use.device:
                 await self._thaw(use)
         else:
@@ -48,6 +50,19 @@ class Recovery:
             log.info("volume is staged no more", volume_id=use.volume_id, staging_path=use.staging_path)
         elif published != use.targets:
             self._engine.uses.put(msgspec.structs.replace(use, targets=published))
+
+    async def _mounted_again(self, use: Use) -> bool:
+        """No reboot took the mount, since the device is still there: a process died that had unmounted it to let it grow,
+        or on the way between mount and device. The caller believes it staged, or asks again for what was under way."""
+        pool = self._reach.pool(use.volume_id)
+        if pool is None:
+            return True
+        try:
+            await asyncio.wait_for(pool.run(growth.mount, use), self._patience)
+        except (TimeoutError, errors.DomainError) as error:
+            log.warning("could not mount again", volume_id=use.volume_id, message=str(error))
+            return False
+        return True
 
     async def _thaw(self, use: Use) -> None:
         """A process that died while it cut a snapshot may have left the filesystem frozen (EINVAL: it did not)."""

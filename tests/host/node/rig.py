@@ -51,7 +51,7 @@ MAKERS = {
 
 
 @contextmanager
-def filesystem(root: Path, kind: str, size: int = 3 << 30) -> Iterator[Path]:
+def filesystem(root: Path, kind: str, size: int = 16 << 30) -> Iterator[Path]:
     """A filesystem of its own, mounted below ``root``."""
     image = root / f"{kind}.img"
     with image.open("wb") as file:
