@@ -5,7 +5,7 @@ import fcntl
 import os
 import struct
 
-from . import disk
+from . import disk, libc
 from .effect import effect
 from .failure import during
 
@@ -19,12 +19,15 @@ EVERYTHING = (1 << 64) - 1
 def fitrim(mount: str) -> int:
     """Discard all free blocks of the filesystem at ``mount``; the bytes discarded. Done when it returns (FITRIM).
 
-    ext4 leaves out what it discarded before and nobody used since. Raises HostFailed (EOPNOTSUPP when the device below
-    takes no discard, EROFS).
+    Synced first, since what was removed is not free before its transaction is on disk; xfs frees a large file's blocks
+    some time after its removal, so cut it to nothing before. ext4 leaves out what it discarded before and nobody used
+    since. Raises HostFailed (EOPNOTSUPP when the device below takes no discard, EROFS).
     """
     with during(f"trimming {mount}"):
         fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            if libc.syncfs(fd) != 0:
+                raise libc.failed()
             done: tuple[int, int, int] = RANGE.unpack(fcntl.ioctl(fd, FITRIM, RANGE.pack(0, EVERYTHING, 0)))
         finally:
             os.close(fd)

@@ -40,19 +40,14 @@ def test_a_device_shows_the_bytes_of_its_file_in_4096_byte_blocks(scratch: Scrat
     assert os.stat(device.path).st_rdev == device.rdev
 
 
-def test_the_block_size_survives_a_reflink_of_the_file_on_xfs(filesystems: dict[str, Path]) -> None:
+def test_the_block_size_survives_a_reflink_of_the_file_on_xfs(scratch: Scratch, filesystems: dict[str, Path]) -> None:
     """Without 4096 from the start the kernel changes it then, and the volume no longer mounts."""
-    image = filesystems["xfs"] / "loop-origin"
-    image.write_bytes(bytes(1 << 20))
-    device = loop.attach(str(image))
-    try:
-        reflink.share(str(image), f"{image}-copy")
-        assert _block_size(device) == 4096
-        loop.detach(device)
-        device = loop.attach(str(image))
-        assert _block_size(device) == 4096
-    finally:
-        loop.detach(device)
+    image = scratch.image(1 << 20, at=scratch.place(filesystems["xfs"]))
+    device = loop.attach(image)
+    reflink.share(image, f"{image}-copy")
+    assert _block_size(device) == 4096
+    loop.detach(device)
+    assert _block_size(loop.attach(image)) == 4096
 
 
 def test_attaching_again_gives_the_same_device(scratch: Scratch) -> None:
