@@ -21,9 +21,18 @@ def create(config: PoolConfig, root: Path) -> Backend:
     Raises InvalidArgument when no backend of that name is installed, naming those that are, and for what the backend
     itself finds wrong in ``config``.
     """
-    for entry in importlib.metadata.entry_points(group=GROUP, name=config.backend):
-        backend: Backend = entry.load()(config, root)
-        return backend
-    raise InvalidArgument(
-        f"pool {config.name}: backend {config.backend!r} is not known; known are {', '.join(known()) or 'none'}"
-    )
+    try:
+        backend: Backend = implementation(config.backend)(config, root)
+    except LookupError:
+        raise InvalidArgument(
+            f"pool {config.name}: backend {config.backend!r} is not known; known are {', '.join(known()) or 'none'}"
+        ) from None
+    return backend
+
+
+def implementation(name: str) -> type:
+    """The class behind a backend's name: what it can do is told by the Protocols it satisfies. LookupError for none."""
+    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+        found: type = entry.load()
+        return found
+    raise LookupError(name)

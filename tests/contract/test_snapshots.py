@@ -1,0 +1,303 @@
+"""Snapshots, Copies and SnapshotStore: points in time, whichever way a pool makes them."""
+
+import msgspec
+import pytest
+
+from driver.backends import base
+from driver.model import errors
+from driver.model.snapshot import Snapshot
+from driver.model.volume import Volume
+
+from . import death
+from .world import MIB, Quiet, World, only, pattern
+
+ABILITY = base.SnapshotStore
+
+
+def store(world: World) -> base.SnapshotStore:
+    assert isinstance(world.backend, base.SnapshotStore)
+    return world.backend
+
+
+def filled(world: World, name: str = "one") -> Volume:
+    """A volume with a megabyte of its own at the start, and nobody using it."""
+    volume = world.create(name)
+    world.write(volume, pattern(name, MIB))
+    world.idle(volume)
+    return volume
+
+
+def restored(world: World, source: Volume | Snapshot, name: str = "restored", size: int = 16 * MIB) -> Volume:
+    volume = world.volume(name, size)
+    world.fill(volume, source)
+    return volume
+
+
+def test_pools_share_extents_where_their_filesystem_does(world: World) -> None:
+    """``shares_extents``: found out by really trying."""
+    backend = world.backend
+    assert (isinstance(backend, base.Snapshots) and backend.shares_extents()) == world.kind.shares
+
+
+def test_a_snapshot_holds_what_the_volume_held(world: World) -> None:
+    """``ensure_cut``, ``ensure_snapshot_copied``: the source's content as of one moment during this call."""
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    assert store(world).snapshot_exists(snapshot)
+    world.write(volume, pattern("later", MIB))
+    copy = restored(world, snapshot)
+    assert world.read(copy, MIB) == pattern("one", MIB)
+    assert world.read(volume, MIB) == pattern("later", MIB)
+
+
+def test_a_clone_holds_what_the_volume_held(world: World) -> None:
+    """``ensure_volume_from_volume``, ``ensure_volume_copied``; and neither sees what is written to the other."""
+    volume = filled(world)
+    clone = restored(world, volume, "clone")
+    world.write(clone, b"clone")
+    world.write(volume, b"source")
+    assert world.read(clone, 16) == b"clone" + pattern("one", 16)[5:]
+    assert world.read(volume, 16) == b"source" + pattern("one", 16)[6:]
+
+
+def test_a_snapshot_outlives_its_volume(world: World) -> None:
+    """The rest of a snapshot's life does not depend on its source."""
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    world.purge(volume, "t1")
+    assert world.read(restored(world, snapshot), MIB) == pattern("one", MIB)
+
+
+def test_a_restored_volume_outlives_the_snapshot(world: World) -> None:
+    """Nor a volume's on the snapshot it was made from."""
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    copy = restored(world, snapshot)
+    world.purge(snapshot, "t1")
+    assert not store(world).snapshot_exists(snapshot)
+    assert world.read(copy, MIB) == pattern("one", MIB)
+
+
+def test_a_name_can_be_snapshot_again_after_a_delete(world: World) -> None:
+    """A snapshot that was trashed frees its id, and the next of that name is cut anew."""
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    world.trash(snapshot, "t1")
+    world.write(volume, b"second")
+    world.idle(volume)
+    world.cut(volume)
+    assert world.read(restored(world, snapshot), 6) == b"second"
+
+
+def test_a_volume_in_use_is_cut_with_what_was_written(world: World) -> None:
+    """What a user wrote to the raw device without a flush is in the cut: the device is flushed first."""
+    volume = filled(world)
+    if isinstance(world.backend, base.Devices):
+        with open(world.backend.attach(volume), "r+b", buffering=0) as device:
+            device.write(b"unflushed")
+            snapshot = world.cut(volume)
+    else:
+        world.write(volume, b"unflushed")
+        snapshot = world.cut(volume)
+    assert world.read(restored(world, snapshot), 9) == b"unflushed"
+
+
+@only(lambda kind: kind.backend == "image")
+def test_a_copy_has_its_own_size(world: World) -> None:
+    """``volume`` is ``volume.size`` bytes large, and reads as zeros beyond the source's end."""
+    assert isinstance(world.backend, base.Devices)
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    for number, source in enumerate((volume, snapshot)):
+        larger = restored(world, source, f"larger{number}", 24 * MIB)
+        with open(world.backend.attach(larger), "rb") as device:
+            assert device.seek(0, 2) == 24 * MIB
+        assert world.read(larger, MIB) == pattern("one", MIB)
+        assert world.read(larger, 8 * MIB, offset=16 * MIB) == bytes(8 * MIB)
+
+
+@only(lambda kind: kind.shares)
+def test_shared_extents_take_no_more_space(world: World) -> None:
+    """A cut and a clone share their source's extents: constant time, and hardly less room than before."""
+    volume = world.create(size=128 * MIB)
+    for offset in range(0, 96 * MIB, 32 * MIB):
+        world.write(volume, pattern("a", 32 * MIB), offset)
+    world.idle(volume)
+    free = world.backend.space().free
+    snapshot = world.cut(volume)
+    restored(world, snapshot, size=128 * MIB)
+    # btrfs keeps some room back for the metadata of each subvolume.
+    assert free - world.backend.space().free < 64 * MIB
+
+
+@only(lambda kind: kind.shares and kind.backend == "image")
+def test_allocated_counts_a_shared_block_once(world: World) -> None:
+    """``allocated``: bytes taken up; a block of several images is one block, or others' data would look smaller."""
+    volume = filled(world)
+    before = world.backend.allocated()
+    restored(world, world.cut(volume))
+    assert world.backend.allocated() == before
+    world.write(volume, pattern("other", MIB // 2))
+    assert world.backend.allocated() == before + MIB // 2
+
+
+def test_a_snapshot_reserves_what_it_takes_up(world: World) -> None:
+    """``snapshot_allocated``: bytes to reserve at the cut, shared or not; before the cut, those of its source."""
+    volume = world.create(size=64 * MIB)
+    world.write(volume, pattern("a", 8 * MIB))
+    world.idle(volume)
+    snapshot = world.snapshot(volume)
+    assert 8 * MIB <= store(world).snapshot_allocated(snapshot, volume) < 12 * MIB
+    world.make_snapshot(snapshot, volume)
+    assert 8 * MIB <= store(world).snapshot_allocated(snapshot, None) < 12 * MIB
+
+
+def test_a_missing_source_is_damage_and_nothing_is_made(world: World) -> None:
+    """A snapshot or clone of data that is gone is refused, and leaves nothing behind."""
+    volume = filled(world)
+    world.purge(volume, "t1")
+    before = world.names()
+    for act in (lambda: world.cut(volume), lambda: restored(world, volume)):
+        with pytest.raises(errors.DomainError):
+            act()
+    assert world.names() == before
+
+
+def test_contents_shows_snapshots(world: World) -> None:
+    """``contents``: snapshots in their own place, and trashed ones in the trash."""
+    volume = filled(world)
+    kept, gone = world.cut(volume, "kept"), world.cut(volume, "gone")
+    world.trash(gone, "t1")
+    assert world.entries("snapshot") == {kept.id}
+    assert world.entries("volume") == {volume.id}
+    assert world.entries("trash") == {"t1"}
+
+
+def test_no_strange_snapshot_id_becomes_a_path(world: World) -> None:
+    """An id that is none of ours is InvalidArgument, also a volume's."""
+    volume = filled(world)
+    before = world.names()
+    for strange in ("", "..", "../x", volume.id):
+        snapshot = msgspec.structs.replace(world.snapshot(volume), id=strange)
+        for act in (
+            store(world).snapshot_exists,
+            lambda one: world.make_snapshot(one, volume),
+            lambda one: world.trash(one, "t1"),
+        ):
+            with pytest.raises(errors.InvalidArgument):
+                act(snapshot)
+    assert world.names() == before
+
+
+@pytest.mark.parametrize("act", ["snapshot", "restore", "clone", "trash"])
+def test_a_death_after_any_call_heals_on_repeat(world: World, act: str) -> None:
+    """A cut, a copy or a delete may be repeated after a crash at any point: complete, once, and nothing left over."""
+    source = filled(world)
+    cut = world.cut(source)
+    before = world.names()
+    for number in range(1, 60):
+        snapshot = world.snapshot(source, f"n{number}")
+        volume = world.volume(f"n{number}")
+
+        def body(snapshot: Snapshot = snapshot, volume: Volume = volume, number: int = number) -> None:
+            if act == "snapshot":
+                world.make_snapshot(snapshot, source)
+            elif act == "trash":
+                world.trash(snapshot, f"t{number}")
+            else:
+                world.fill(volume, cut if act == "restore" else source)
+
+        if act == "trash":
+            world.make_snapshot(snapshot, source)
+        fate = death.after_effect(number, body)
+        body()
+        if act == "snapshot":
+            world.fill(volume, snapshot)
+        if act == "trash":
+            assert world.entries("trash") == {f"t{number}"}
+        else:
+            assert world.read(volume, MIB) == pattern("one", MIB)
+            world.idle(volume)
+        world.purge(volume, f"v{number}")
+        world.purge(snapshot, f"t{number}")
+        assert world.names() == before
+        if fate == "finished":
+            return
+    pytest.fail("more than 59 effects")
+
+
+@pytest.mark.parametrize("act", ["snapshot", "volume"])
+@only(lambda kind: kind.name in ("image-ext4", "directory-ext4"))
+def test_a_copy_stops_and_goes_on(world: World, act: str) -> None:
+    """``Progress``: asked to stop it returns early and nobody sees it; continued where it was durable, it is complete."""
+    assert isinstance(world.backend, base.Copies)
+    source = world.create(size=128 * MIB)
+    world.write(source, pattern("a", 96 * MIB))
+    world.idle(source)
+    snapshot, volume = world.snapshot(source), world.volume("copy", 128 * MIB)
+
+    def copy(start: int, progress: Quiet) -> None:
+        assert isinstance(world.backend, base.Copies)
+        if act == "snapshot":
+            world.backend.ensure_snapshot_copied(snapshot, source, start, progress)
+        else:
+            world.backend.ensure_volume_copied(volume, source, start, progress)
+
+    first = Quiet(patience=10)
+    copy(0, first)
+    assert not world.backend.exists(volume)
+    assert not store(world).snapshot_exists(snapshot)
+    done = max((report[0] for report in first.reports), default=0)
+    world.reopen()
+    second = Quiet()
+    copy(done, second)
+    assert done <= second.reports[-1][0] <= second.reports[-1][1]
+    if act == "snapshot":
+        world.fill(volume, snapshot)
+    assert world.read(volume, 96 * MIB) == pattern("a", 96 * MIB)
+
+
+@only(lambda kind: not kind.shares)
+def test_a_continued_copy_whose_part_is_gone_begins_anew(world: World) -> None:
+    """A part that a crash took, or one of another size, is not trusted: nothing of it would be data."""
+    assert isinstance(world.backend, base.Copies)
+    source = filled(world)
+    snapshot = world.snapshot(source)
+    world.backend.ensure_snapshot_copied(snapshot, source, MIB // 2, Quiet())
+    assert world.read(restored(world, snapshot), MIB) == pattern("one", MIB)
+
+
+@only(lambda kind: not kind.shares)
+def test_an_abandoned_copy_goes_with_its_delete(world: World) -> None:
+    """A part nobody lists is trashed and purged with the snapshot or volume it was to become."""
+    assert isinstance(world.backend, base.Copies)
+    source = filled(world)
+    before = world.names()
+    snapshot, volume = world.snapshot(source), world.volume("copy")
+    world.backend.ensure_snapshot_copied(snapshot, source, 0, Quiet(patience=0))
+    world.backend.ensure_volume_copied(volume, source, 0, Quiet(patience=0))
+    world.purge(snapshot, "t1")
+    world.purge(volume, "t2")
+    assert world.names() == before
+
+
+@only(lambda kind: not kind.shares)
+def test_a_copy_takes_no_more_than_the_data(world: World) -> None:
+    """Holes stay holes: copying a sparse volume takes the space of its data."""
+    source = world.create(size=64 * MIB)
+    world.write(source, pattern("a", 4 * MIB), offset=32 * MIB)
+    world.idle(source)
+    before = world.backend.allocated()
+    world.cut(source)
+    assert 4 * MIB <= world.backend.allocated() - before < 8 * MIB
+
+
+@only(lambda kind: kind.backend == "image" and not kind.shares)
+def test_cutting_where_extents_are_not_shared_fails(world: World) -> None:
+    """Never a slow copy in place of a cut: the engine is told, and nothing is left."""
+    assert isinstance(world.backend, base.Snapshots)
+    volume = filled(world)
+    before = world.names()
+    with pytest.raises(errors.HostFailed):
+        world.backend.ensure_cut(world.snapshot(volume), volume)
+    assert world.names() == before
