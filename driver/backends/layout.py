@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..host import files, space
+from ..host import files, space, tree
 from ..host.failure import during
 from ..model import ids, sizes
 from ..model.errors import FailedPrecondition, HostFailed, InvalidArgument, NoSpace, Unavailable
@@ -123,12 +123,12 @@ class Layout:
         if os.path.lexists(target) or not os.path.lexists(source):
             return
         try:
-            files.rename_durably(source, target)
+            self._rename(source, target)
         except NoSpace:
             # The trash directory itself had to grow.
             files.remove_file(f"{self.home}/{RESERVE}")
             files.fsync_dir(self.home)
-            files.rename_durably(source, target)
+            self._rename(source, target)
 
     def refill_reserve(self) -> None:
         """The reserve is there again, if there is room for it."""
@@ -137,6 +137,16 @@ class Layout:
             return
         with contextlib.suppress(NoSpace, HostFailed):
             files.write_durably(path, bytes(RESERVE_SIZE))
+
+    def _rename(self, source: str, target: str) -> None:
+        try:
+            files.rename_durably(source, target)
+        except HostFailed as error:
+            if error.code != errno.EPERM:
+                raise
+            # A directory can be immutable (chattr(1)): a pod with CAP_LINUX_IMMUTABLE may do that to its volume.
+            tree.unlock_path(source)
+            files.rename_durably(source, target)
 
     def _check_usable(self, path: str) -> None:
         try:

@@ -110,7 +110,7 @@ def delete_subvolume(parent: str, name: str) -> bool:
 def nested_in(path: str) -> list[int]:
     """The ids of all subvolumes nested in the one at ``path``, at any depth: O(answer). Raises HostFailed."""
     with directory(path, f"looking for subvolumes in {path}") as fd:
-        return [nested.tree for nested in btrfs_nested.below(fd, _tree_id(fd))]
+        return [nested.number for nested in btrfs_nested.below(fd, _tree_id(fd))]
 
 
 def is_read_only(path: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from . import btrfs_tree, libc
+from . import btrfs_tree, libc, tree
 
 SNAP_DESTROY_V2 = 0x5000943F
 SUBVOL_GETFLAGS = 0x80089419
@@ -29,18 +29,18 @@ WITHOUT_PARENT = 0x4D
 
 
 class Nested(NamedTuple):
-    """Subvolume ``tree``, which hangs under ``name`` in the directory ``inode`` of the subvolume ``parent``."""
+    """Subvolume ``number``, which hangs under ``name`` in the directory ``inode`` of the subvolume ``parent``."""
 
-    tree: int
+    number: int
     parent: int
     inode: int
     name: bytes
 
 
-def below(fd: int, tree: int) -> list[Nested]:
-    """All subvolumes nested in subvolume ``tree``, each before those nested in it. Raises OSError."""
+def below(fd: int, number: int) -> list[Nested]:
+    """All subvolumes nested in subvolume ``number``, each before those nested in it. Raises OSError."""
     found: list[Nested] = []
-    parents = [tree]
+    parents = [number]
     while parents:
         parent = parents.pop()
         for item in btrfs_tree.items(fd, btrfs_tree.ROOT_TREE, parent, ROOT_REF):
@@ -51,15 +51,21 @@ def below(fd: int, tree: int) -> list[Nested]:
     return found
 
 
-def delete_below(fd: int, tree: int) -> None:
-    """Nothing is nested in subvolume ``tree``, which is writable now. Raises OSError (ENOTEMPTY if more come meanwhile)."""
-    for nested in reversed(below(fd, tree)):
+def delete_below(fd: int, number: int) -> None:
+    """Nothing is nested in subvolume ``number``, which is writable now. Raises OSError (ENOTEMPTY if more come meanwhile)."""
+    for nested in reversed(below(fd, number)):
         _make_writable(fd, nested.parent)
         inside = _open(fd, nested.parent, nested.inode)
         try:
             destroy(inside, nested.name)
         except FileNotFoundError:
             continue
+        except PermissionError:
+            # It, or the directory that names it, may be immutable or append-only (chattr(1)).
+            _make_writable(fd, nested.number)
+            tree.unlock(inside, ".")
+            tree.unlock(inside, os.fsdecode(nested.name))
+            destroy(inside, nested.name)
         finally:
             os.close(inside)
 
@@ -69,8 +75,8 @@ def destroy(parent: int, name: bytes) -> None:
     fcntl.ioctl(parent, SNAP_DESTROY_V2, bytearray(VOL_ARGS_V2.pack(0, 0, 0, name)))
 
 
-def _make_writable(fd: int, tree: int) -> None:
-    root = _open(fd, tree, ROOT_INODE)
+def _make_writable(fd: int, number: int) -> None:
+    root = _open(fd, number, ROOT_INODE)
     try:
         (flags,) = FLAGS.unpack(fcntl.ioctl(root, SUBVOL_GETFLAGS, bytes(FLAGS.size)))
         if flags & SUBVOL_RDONLY:
@@ -79,9 +85,9 @@ def _make_writable(fd: int, tree: int) -> None:
         os.close(root)
 
 
-def _open(fd: int, tree: int, inode: int) -> int:
+def _open(fd: int, number: int, inode: int) -> int:
     """A descriptor of a directory of the filesystem of ``fd``, by number (open_by_handle_at(2))."""
-    handle = ctypes.create_string_buffer(HANDLE.pack(HANDLE_BYTES, WITHOUT_PARENT, inode, tree, 0), HANDLE.size)
+    handle = ctypes.create_string_buffer(HANDLE.pack(HANDLE_BYTES, WITHOUT_PARENT, inode, number, 0), HANDLE.size)
     opened: int = libc.open_by_handle_at(fd, handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if opened < 0:
         error = libc.failed()

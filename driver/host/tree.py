@@ -136,6 +136,17 @@ def _remove(remove: Callable[..., None], directory: int, name: str) -> None:
         raise
 
 
+def unlock_path(path: str) -> None:
+    """As ``unlock``, for a name in a directory that is ours."""
+    parent, name = os.path.split(path)
+    with contextlib.suppress(OSError):
+        above = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            unlock(above, name)
+        finally:
+            os.close(above)
+
+
 def unlock(directory: int, name: str) -> None:
     """A file or directory is neither immutable nor append-only, if it could be opened. Raises nothing."""
     # Special files cannot carry the flags, and opening them could block or act.

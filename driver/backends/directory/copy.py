@@ -9,7 +9,8 @@ passes over what lies before the reported byte if it still looks the same.
 |---|---|
 | entries made, in the order of the walk | a part, its end not durable; a later run makes what was not reported again |
 | synced, reported | a part that is durable up to there |
-| ``links`` removed, all synced | the whole tree, not in place |
+| all synced, ``links`` renamed | the whole tree, known to be whole: without its links, no name could be made again |
+| the links removed | the whole tree, not in place |
 | renamed into place, directories synced | the copy, and perhaps an empty directory of the part |
 """
 
@@ -61,19 +62,22 @@ def copy_tree(places: Places, start: int, total_bytes: int, share: bool, progres
     if walk.look(places.target) is not None:
         tree.remove_tree(places.partial)
         return True
+    part, links, done = (f"{places.partial}/{name}" for name in ("tree", "links", "done"))
     if start == 0:
         tree.remove_tree(places.partial)
-    for path in (places.partial, f"{places.partial}/tree", f"{places.partial}/links"):
-        files.make_dir(path)
-    with failure.during(f"copying {places.source}"), walk.Cursor(places.source) as source:
-        with walk.Cursor(f"{places.partial}/tree") as target, walk.Cursor(f"{places.partial}/links") as links:
-            copying = _Copying(source, target, links, places.partial, start, total_bytes, share, progress)
-            if not copying.run():
-                return False
-    tree.remove_tree(f"{places.partial}/links")
-    freeze.sync_filesystem(places.partial)
-    files.rename_durably(f"{places.partial}/tree", places.target)
+    if walk.look(part) is None or walk.look(links) is not None:
+        for path in (places.partial, links, part):
+            files.make_dir(path)
+        with failure.during(f"copying {places.source}"), walk.Cursor(places.source) as source:
+            with walk.Cursor(part) as target, walk.Cursor(links) as kept:
+                if not _Copying(source, target, kept, places.partial, start, total_bytes, share, progress).run():
+                    return False
+        freeze.sync_filesystem(places.partial)
+        files.rename(links, done)
+    tree.remove_tree(done)
+    files.rename_durably(part, places.target)
     files.remove_dir(places.partial)
+    progress.report(total_bytes, total_bytes)
     return True
 
 

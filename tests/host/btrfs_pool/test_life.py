@@ -160,6 +160,18 @@ def test_no_depth_keeps_a_volume_from_being_purged(pool: BtrfsBackend, way: str,
     assert os.listdir(f"{pool.home}/trash") == []
 
 
+def test_what_users_lock_is_purged(pool: BtrfsBackend) -> None:
+    """Immutable directories, subvolumes and the volume itself are no way to keep space for ever."""
+    one = volume("one")
+    pool.ensure_created(one)
+    path = pool.directory(one)
+    btrfs.create_subvolume(path, "inner")
+    subprocess.run(["chattr", "+i", f"{path}/inner", path], check=True)
+    btrfs.set_read_only(f"{path}/inner", True)
+    purge(pool, one)
+    assert os.listdir(f"{pool.home}/trash") == []
+
+
 def test_a_link_in_a_volume_leads_a_purge_nowhere(pool: BtrfsBackend, mounted: Path) -> None:
     """What a link points to is not part of the volume."""
     outside = mounted / "outside"
