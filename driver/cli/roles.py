@@ -1,6 +1,8 @@
 """``holdall all``, ``holdall node`` and ``holdall controller``: options, configuration, and off it goes."""
 
+import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import click
@@ -63,7 +65,16 @@ def controller(config_path: str | None, **given: str | None) -> None:
     _run("controller", config_path, given)
 
 
+class _WithoutRich(MetaPathFinder):
+    """Tables and colours are for commands. structlog imports rich wherever it finds it: 4 MB that no service uses."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "rich":
+            raise ModuleNotFoundError("a serving process goes without rich", name="rich")
+
+
 def _run(role: str, config_path: str | None, given: dict[str, str | None]) -> None:
+    sys.meta_path.insert(0, _WithoutRich())
     from ..model.errors import InvalidArgument
     from ..telemetry import logs
     from . import config, process
