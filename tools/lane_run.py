@@ -1,16 +1,25 @@
 """Run one lane: in a session and a directory of its own, within its time box, leaving nothing behind."""
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from . import junit, leftovers
+
+NEAR = 32
+"""Bytes a scratch directory's path may have; pytest and a test's own directories take some 75 of the 107."""
+FAR = Path("/var/tmp")
+"""Temporary files that may be large and outlive a reboot (hier(7)): a disk, where /tmp may be memory."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def skipped(name: str) -> Outcome:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a lane writes: everything below one directory, made anew for each run."""
+    """Where a lane writes: logs and reports below ``out``, its scratch directory there too if it can."""
 
     out: Path
 
@@ -55,7 +64,13 @@ class Places:
         return self.out / "test" / f"{name}.xml"
 
     def scratch(self, name: str) -> Path:
-        return self.out / "tmp" / name
+        """On disk either way. Tests make sockets there, whose paths may have 107 bytes (unix(7)), and match paths with
+        patterns: below a checkout in a deep or oddly named folder they would fail for that alone. Always the same for
+        one checkout, so that what a killed run left is found."""
+        near = self.out / "tmp" / name
+        if len(os.fsencode(near)) <= NEAR and re.fullmatch(r"[\w./-]+", str(near), re.ASCII):
+            return near
+        return FAR / f"hold-{sha256(os.fsencode(self.out)).hexdigest()[:6]}" / name
 
 
 def run(name: str, command: tuple[str, ...], *, box: float, proof: str, places: Places, root: Path) -> Outcome:
@@ -65,8 +80,7 @@ def run(name: str, command: tuple[str, ...], *, box: float, proof: str, places: 
     log.parent.mkdir(parents=True, exist_ok=True)
     # Of an earlier run that was itself killed, so no fault of this one.
     leftovers.release(scratch)
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    _make(scratch)
     mark = secrets.token_hex(8)
     started = time.monotonic()
     with log.open("wb") as output:
@@ -135,9 +149,21 @@ def _wait(process: subprocess.Popen[bytes], box: float) -> list[str]:
     return [f"stopped after its time box of {box:.0f} s"]
 
 
+def _make(scratch: Path) -> None:
+    """An empty directory in one of our own. PermissionError when that is somebody else's: FAR is open to everybody."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    parent = scratch.parent.lstat()
+    if not stat.S_ISDIR(parent.st_mode) or parent.st_uid != os.geteuid():
+        raise PermissionError(f"{scratch.parent} is not a directory of ours; remove it")
+    scratch.mkdir()
+
+
 def _remove(scratch: Path) -> list[str]:
     """Remove the lane's directory, unless something is still mounted in it, which removing would empty."""
     if leftovers.mounts(scratch):
         return [f"cannot be unmounted: {', '.join(leftovers.mounts(scratch))}"]
     shutil.rmtree(scratch, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        scratch.parent.rmdir()
     return []

@@ -143,3 +143,16 @@ def test_the_lane_sees_its_size_and_its_own_directory(lane: Bench) -> None:
     lane.command("sh", "-c", 'echo "$HOLDALL_PROOF $TMPDIR $PATH"')
     expected = f"slice {lane.places.scratch('it')} {os.environ['PATH']}\n"
     assert lane.places.log("it").read_text() == expected
+
+
+@pytest.mark.parametrize("out", ["/srv/a folder/out", "/srv/it's/out", "/srv/é/out", "/srv/" + "deep/" * 9 + "out"])
+def test_a_checkout_in_an_odd_folder_gets_a_short_plain_scratch(out: str) -> None:
+    """So that no test fails for the length or the letters of the path it happens to run in."""
+    scratch = lane_run.Places(Path(out)).scratch("contract")
+    assert len(str(scratch)) <= lane_run.NEAR
+    assert scratch.parent.name.removeprefix("hold-").isalnum()
+
+
+def test_a_checkout_in_a_plain_folder_has_its_scratch_below_out() -> None:
+    """Where `make clean` and people look for it."""
+    assert lane_run.Places(Path("/srv/main/out")).scratch("host") == Path("/srv/main/out/tmp/host")
