@@ -43,8 +43,7 @@ class Daemon:
         self._options = list(options)
         self._environment = environment or {}
         self._program = list(program)
-        self.lines: list[dict[str, Any]] = []
-        self.noise: list[str] = []
+        self._printed: list[str] = []
         self._ready = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
@@ -83,14 +82,15 @@ class Daemon:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    self.noise.append(line)
-                    continue
-                self.lines.append(entry)
-                if entry.get("event") == "ready":
+                # Parsed only when asked for: whoever measures shares this process with the reader.
+                self._printed.append(line)
+                if not self._ready.is_set() and '"event":"ready"' in line.replace(" ", ""):
                     self._ready.set()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log lines so far, parsed."""
+        return [json.loads(line) for line in self._printed if line.startswith("{")]
 
     @property
     def pid(self) -> int:
@@ -102,7 +102,8 @@ class Daemon:
         return self._process is not None and self._process.poll() is None
 
     def output(self) -> str:
-        return "".join(self.noise) + "\n".join(json.dumps(line) for line in self.lines[-50:])
+        """The end of what it printed."""
+        return "".join(self._printed[-80:])
 
     def wait(self, patience: float = 30.0) -> int:
         """Its exit code."""
