@@ -119,11 +119,13 @@ def detach(device: LoopDevice) -> None:
     Raises InUse while it is mounted or held open. If a process opened it, the kernel frees it at its last close.
     The caller has made sure that ``device`` is the one it means (verify).
     """
+    before = loop_status.attachment(device.number)
     if not clear(device.path):
         return
     deadline = time.monotonic() + PATIENCE
     pause = 0.0002
-    while os.path.exists(f"{SYSFS}/loop{device.number}/loop"):
+    # Once free, the number can have another file before we look.
+    while loop_status.attachment(device.number) == before is not None:
         if time.monotonic() > deadline:
             message = f"{device.path} is still held open by a process; it is freed when that closes it"
             raise InUse(message)

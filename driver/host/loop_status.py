@@ -81,6 +81,18 @@ def has_file(fd: int) -> bool:
     return True
 
 
+def attachment(number: int) -> tuple[str, str] | None:
+    """What tells one use of a device from the next: the kernel's count of media (Linux 5.15), the file. None if free."""
+    path = backing_path(number)
+    if not path:
+        return None
+    try:
+        with open(f"{SYSFS}/loop{number}/diskseq", encoding="ascii") as file:
+            return file.read(), path
+    except FileNotFoundError:
+        return "", path
+
+
 def discard_lost(number: int) -> bool:
     """Whether somebody has set a device's discard limit to 0, which outlasts its file and cannot be undone.
 

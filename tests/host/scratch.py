@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,3 +107,11 @@ def fill(directory: str) -> str:
                 assert error.errno == errno.ENOSPC
         os.fsync(file.fileno())
     return path
+
+
+def vfs_options(path: str) -> set[str]:
+    """The flags of the mount at a path, as the kernel tells them."""
+    words = subprocess.run(
+        ["findmnt", "-n", "-o", "VFS-OPTIONS", "--target", path], check=True, capture_output=True, text=True
+    ).stdout
+    return set(words.strip().split(","))

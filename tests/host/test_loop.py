@@ -233,3 +233,16 @@ def test_discards_reach_the_file(scratch: Scratch) -> None:
     fcntl.ioctl(fd, 0x1277, struct.pack("=QQ", 0, 1 << 20))
     os.close(fd)
     assert os.stat(image).st_blocks == 0
+
+
+def test_a_number_taken_by_another_file_at_once_counts_as_freed(scratch: Scratch) -> None:
+    """Many attach and detach at the same time; whoever waits for its own must not wait for theirs."""
+    images = [scratch.image(1 << 20) for _ in range(8)]
+
+    def churn(image: str) -> None:
+        for _ in range(20):
+            loop.detach(loop.attach(image))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(churn, images))
+    assert [loop.find(image) for image in images] == [None] * 8
