@@ -39,7 +39,7 @@ sanity: setup-sanity ## csi-sanity over all backends; CELLS='btrfs directory/spl
 	@$(python) -m sanity.matrix $(CELLS)
 
 bench: setup-bench ## measure rates, latencies, memory and IO
-	@$(python) -m bench
+	@$(python) -m tools.bench $(if $(SCALE),--scale $(SCALE))
 
 lint: setup ## style, types, layers, protocol stubs, forbidden names
 	@$(python) -m tools.lint
