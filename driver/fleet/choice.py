@@ -64,7 +64,7 @@ class Choice(Generic[N]):
         what = f"volume {request.name} cannot be placed"
         silent = meant or [one for one in self._roster.all() if one.description is None]
         if silent:
-            problems = "; ".join(f"{one.name} ({one.problem})" for one in silent)
+            problems = "; ".join(one.problem for one in silent)
             return errors.Unavailable(f"{what}: the nodes that could take it do not answer: {problems}")
         if not self._roster.all():
             return errors.Unavailable(f"{what}: no node is configured")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..engine import deadline
 from ..model import errors, ids
 from ..model.snapshot import GroupRequest, SnapshotRequest
 from ..model.volume import VolumeRequest
@@ -29,6 +30,10 @@ REFUSED = (
     errors.Unsupported,
 )
 """Answers to a first try that are final: nothing was made, and the name is free to go elsewhere."""
+
+
+HEARING = 10.0
+"""Seconds a first create waits for nodes that are just being heard out, when its caller set no deadline."""
 
 
 class Fleet(Generic[N]):
@@ -189,7 +194,11 @@ class Fleet(Generic[N]):
             raise
 
     async def _heard_all(self, what: str) -> None:
-        if missing := await self._placement.unheard(member.name for member in self.roster.all()):
+        names = [member.name for member in self.roster.all()]
+        if missing := await self._placement.unheard(names):
+            await self._learning.wait_for(missing, deadline.remaining(HEARING))
+            missing = await self._placement.unheard(names)
+        if missing:
             raise errors.Unavailable(
                 f"{what} could exist already on node {', '.join(missing)}, which was never heard since this controller's "
                 "state directory is new; try again once it answers, or take it out of the configuration"

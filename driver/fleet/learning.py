@@ -1,6 +1,7 @@
 """Hearing out a node: all it has goes into the memory, and the names of all it has into the placements."""
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -24,11 +25,21 @@ class Learning:
         self._memory = memory
         self._placement = placement
         self._hearings: dict[str, asyncio.Task[None]] = {}
+        self._done: dict[str, asyncio.Event] = {}
 
     async def begin(self, member: Member[N]) -> None:
         """The member is being heard out from now on, and again every few minutes while it answers."""
         await self._end(member.name)
+        self._done.setdefault(member.name, asyncio.Event())
         self._hearings[member.name] = asyncio.ensure_future(self._keep(member))
+
+    async def wait_for(self, names: Iterable[str], patience: float) -> None:
+        """Those of ``names`` that answer have been heard out, or ``patience`` seconds have passed."""
+        waits = [asyncio.ensure_future(done.wait()) for name in names if (done := self._done.get(name))]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=patience)
+            for one in late:
+                one.cancel()
 
     async def stop(self) -> None:
         for name in list(self._hearings):
@@ -45,6 +56,7 @@ class Learning:
                 for listing in LISTINGS:
                     await self._hear(member, listing)
                 await self._placement.heard(member.name)
+                self._done[member.name].set()
             except errors.DomainError as error:
                 log.warning("node not heard out", node=member.name, message=error.message)
                 await asyncio.sleep(5.0)

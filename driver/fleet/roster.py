@@ -26,7 +26,8 @@ class Member(Generic[N]):
         self.node = node
         self.name = node.name
         self.description = known
-        self.problem = "not asked yet"
+        self.problem = f"node {node.name} was not asked yet"
+        """Why it does not answer, naming it; empty while it does."""
         self.looking: asyncio.Task[None] | None = None
 
     @property
@@ -39,7 +40,7 @@ class Member(Generic[N]):
 
     def lost(self) -> errors.Unavailable:
         """What to answer instead of it."""
-        return errors.Unavailable(f"node {self.name} does not answer: {self.problem}")
+        return errors.Unavailable(self.problem)
 
 
 class Roster(Generic[N]):
@@ -96,7 +97,7 @@ class Roster(Generic[N]):
         for member in self.all():
             if member.alive:
                 return member
-        problems = "; ".join(f"{member.name}: {member.problem}" for member in self.all())
+        problems = "; ".join(member.problem for member in self.all())
         raise errors.Unavailable(f"no node answers: {problems or 'none is configured'}")
 
     def at_hand(self, pool_id: str) -> Member[N] | None:
@@ -131,8 +132,8 @@ class Roster(Generic[N]):
     def need_all(self, otherwise: str) -> None:
         """Every node answers; else Unavailable, saying ``otherwise`` and who does not."""
         if missing := [member for member in self.all() if not member.alive]:
-            silent = "; ".join(f"{member.name} ({member.problem})" for member in missing)
-            raise errors.Unavailable(f"{otherwise}, and these do not answer: {silent}")
+            silent = "; ".join(member.problem for member in missing)
+            raise errors.Unavailable(f"{otherwise}, and not all answer: {silent}")
 
     async def knows_node(self, node_id: str) -> bool:
         """Whether some node of the fleet calls itself ``node_id``. Unavailable when one that never spoke could."""

@@ -9,6 +9,7 @@ import grpc
 from csi.holdall.v1 import holdall_pb2_grpc as holdall_stubs
 from csi.v1 import csi_pb2_grpc as stubs
 
+from ..model import errors
 from . import sockets, status
 
 Request = TypeVar("Request")
@@ -16,10 +17,10 @@ Response = TypeVar("Response")
 Metadata = tuple[tuple[str, str], ...]
 
 _OPTIONS = (
-    # A restarted server is found again within a second, not after gRPC's two minutes.
+    # A restarted server is found again at once, not after gRPC's two minutes; trying a unix socket costs nothing.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     # Channels to one socket must not share a connection: one that hangs would take the others with it.
     ("grpc.use_local_subchannel_pool", 1),
@@ -64,7 +65,7 @@ class Client:
         try:
             return await method(request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            raise status.error_of(error.code(), error.details() or "", peer=self.peer) from error
+            raise self._meant(error) from error
 
     async def stream(
         self,
@@ -80,6 +81,12 @@ class Client:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
-            raise status.error_of(error.code(), error.details() or "", peer=self.peer) from error
+            raise self._meant(error) from error
         finally:
             call.cancel()
+
+    def _meant(self, error: grpc.aio.AioRpcError) -> errors.DomainError:
+        words = error.details() or ""
+        if words.startswith("failed to connect"):
+            words = "cannot connect: " + words.rpartition("error: ")[2]
+        return status.error_of(error.code(), words, peer=self.peer)
