@@ -1,9 +1,11 @@
 """Telling the device below what is free."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
+import time
 
 from . import disk, libc
 from .effect import effect
@@ -13,6 +15,8 @@ FITRIM = 0xC0185879
 BLKDISCARD = 0x1277
 RANGE = struct.Struct("=QQQ")
 EVERYTHING = (1 << 64) - 1
+# The kernel itself gives a request up after 30 s (queue/io_timeout), so one that is older is not under way any more.
+PATIENCE = 60.0
 
 
 @effect
@@ -24,6 +28,7 @@ def fitrim(mount: str) -> int:
     since. Raises HostFailed (EOPNOTSUPP when the device below takes no discard, EROFS).
     """
     with during(f"trimming {mount}"):
+        numbers = disk.numbers_below(mount)
         fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if libc.syncfs(fd) != 0:
@@ -31,6 +36,8 @@ def fitrim(mount: str) -> int:
             done: tuple[int, int, int] = RANGE.unpack(fcntl.ioctl(fd, FITRIM, RANGE.pack(0, EVERYTHING, 0)))
         finally:
             os.close(fd)
+        for number in numbers:
+            _await_discards(number)
     return done[1]
 
 
@@ -56,6 +63,25 @@ def discard_device(device: str) -> None:
             fcntl.ioctl(fd, BLKDISCARD, struct.pack("=QQ", 0, os.lseek(fd, 0, os.SEEK_END)))
         finally:
             os.close(fd)
+
+
+def _await_discards(number: int) -> None:
+    """What the device was told to discard until now is discarded. XFS only sends the discards off (seen on Linux 6.18)."""
+    path = os.path.realpath(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    # A loop device works its queue off in order: once the flush is done, so are the discards before it. Others may
+    # overtake, so there the queue has to have been empty once.
+    with contextlib.suppress(FileNotFoundError):
+        device = os.open(f"/dev/{os.path.basename(path)}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(device)
+        finally:
+            os.close(device)
+    deadline = time.monotonic() + (0 if os.path.exists(f"{path}/loop") else PATIENCE)
+    while time.monotonic() < deadline:
+        with open(f"{path}/inflight", encoding="ascii") as file:
+            if not any(int(count) for count in file.read().split()):
+                return
+        time.sleep(0.001)
 
 
 def _discards(number: int) -> bool:

@@ -4,6 +4,7 @@ A module says so with ``ABILITY`` (a Protocol of ``driver.backends.base``), a te
 """
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,11 +50,12 @@ def filesystems(ground_floor: Path) -> Iterator[Filesystems]:
 
 
 @pytest.fixture
-def scratch(ground_floor: Path) -> Path:
+def scratch(ground_floor: Path) -> Iterator[Path]:
     """A directory for one test, with a short name of its own."""
     path = ground_floor / f"pool{next(_serial)}"
     path.mkdir()
-    return path
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

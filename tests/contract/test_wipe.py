@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from driver.backends import base
+from driver.host import queue
 from driver.model import errors
 from driver.model.volume import Volume
 
+from .pools import Filesystems, Kind
 from .world import MIB, Quiet, World, only, pattern
 
 LENGTH = 8 * MIB
@@ -109,13 +111,19 @@ def test_zero_is_refused_where_extents_may_be_shared(world: World) -> None:
         world.backend.checked_attributes(world.volume(), {"wipe": "zero"})
 
 
-@only(lambda kind: kind.backend == "image")
-def test_discard_is_refused_where_the_device_below_takes_none(world: World) -> None:
+@only(lambda kind: kind.name in ("image-ext4", "directory-ext4"))
+def test_discard_is_refused_where_the_device_below_takes_none(kind: Kind, scratch: Path) -> None:
     """``wipe=discard`` on a device without discards would promise what cannot be kept."""
-    assert world.backend.shape(kind="block", fs_type="", parameters={"wipe": "discard"}, mutable={})
-    world.backend._facts = type(world.backend._facts)(fs_type="ext4", shares_extents=False, discards=False)
-    with pytest.raises(errors.InvalidArgument, match="discard"):
-        world.volume(wipe="discard")
+    made = Filesystems(scratch / "deaf")
+    try:
+        queue.forbid_discard(made.get("ext4", 64 * MIB)[1])
+        with kind.make(made, scratch) as ground:
+            world = World(kind, ground)
+            with pytest.raises(errors.InvalidArgument, match="discard"):
+                world.volume(wipe="discard")
+            world.backend.close()
+    finally:
+        made.close()
 
 
 @only(lambda kind: kind.shares)

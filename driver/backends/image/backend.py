@@ -26,8 +26,12 @@ from .images import Images, is_thick
 OWN_FS_TYPE = "xfs"
 OWN_OPTIONS = ("-m", "reflink=1")
 OWN_MOUNT_OPTIONS = ("noatime",)
-SLACK = sizes.GIB
-"""Bytes free inside an own image and not on the host, from which on they are given back without a purge."""
+SLACK = 20
+"""An own image gives back without a purge what is free inside and not on the host, once it is this part of the whole."""
+
+
+LOG = 128 * sizes.MIB
+"""Taken on the host and never free inside: the log and what else the filesystem keeps for itself."""
 
 
 class ImageBackend:
@@ -114,7 +118,7 @@ class ImageBackend:
 
     def chores(self) -> Sequence[tuple[str, Callable[[Progress], None]]]:
         """Blocks freed by a user's own discards are given back to the host, once they are many."""
-        if self._own and self._own.reclaimable() > SLACK:
+        if self._own and self._own.reclaimable() > self._own.room().total // SLACK + LOG:
             return [("reclaim", lambda progress: self.reclaim())]
         return []
 
