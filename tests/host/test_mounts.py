@@ -194,5 +194,5 @@ def test_the_mount_table_knows_hostile_names(scratch: Scratch) -> None:
 
 def _type(volume: Volume) -> str:
     return subprocess.run(
-        ["blkid", "-p", "-o", "value", "-s", "TYPE", volume.device.path], check=True, capture_output=True, text=True
+        ["blkid", "-p", "-o", "value", "-s", "TYPE", volume.image], check=True, capture_output=True, text=True
     ).stdout.strip()
