@@ -12,7 +12,7 @@ class Observer(Protocol):
     """Is told of every effect in the calling thread. What it raises passes through the effect to its caller."""
 
     def before(self, name: str, args: tuple[object, ...]) -> None:
-        """Called first; raising keeps the effect from happening."""
+        """Called first; raising keeps the effect from happening: an error of the domain imitates the host's refusal."""
 
     def after(self, name: str, args: tuple[object, ...]) -> None:
         """Called once the effect has succeeded; raising a BaseException imitates a crash right after it."""

@@ -3,6 +3,8 @@
 import errno
 import os
 
+from driver.host.failure import from_os
+
 
 class Recorder:
     """Remembers the effects that succeeded, in order, each with its first argument."""
@@ -52,7 +54,7 @@ class Breaker:
     def before(self, name: str, args: tuple[object, ...]) -> None:
         """See driver.host.effect."""
         if name == self.name:
-            raise OSError(self.code, os.strerror(self.code))
+            raise from_os(name, OSError(self.code, os.strerror(self.code)))
 
     def after(self, name: str, args: tuple[object, ...]) -> None:
         """See driver.host.effect."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from driver.host import effect, files, filesystem, freeze, loop, mounts
+from driver.host import effect, files, filesystem, freeze, loop, mounts, reflink
 from driver.model.errors import DomainError, InUse
 
 SIZES = {"ext4": 64 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
@@ -64,6 +64,17 @@ class Scratch:
         made = self.formatted(fs_type, size, at=at)
         mounts.ensure_mounted(made.device.path, made.path, fs_type)
         return made
+
+    def cut(self, volume: Volume, fs_type: str) -> Path:
+        """The root of a mounted filesystem as it would be after a power cut now: what its device has got, log replayed."""
+        self._count += 1
+        copy = f"{os.path.dirname(volume.image)}/cut-{self._count}"
+        reflink.share(volume.image, copy)
+        device = loop.attach(copy)
+        filesystem.new_uuid(device.path, fs_type)
+        path = self.directory()
+        mounts.ensure_mounted(device.path, path, fs_type)
+        return Path(path)
 
     def clear(self) -> None:
         """Thaw, unmount and detach all that lies below the root or comes from there, however long that is still in use."""

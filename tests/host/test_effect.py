@@ -26,7 +26,7 @@ def test_an_effect_is_told_with_its_name_and_arguments(scratch: Scratch, observe
 def test_what_is_raised_before_an_effect_keeps_it_from_happening(scratch: Scratch, observe: Observe) -> None:
     """So that errors can be injected."""
     observe(Breaker("files.make_dir", errno.EIO))
-    with pytest.raises(OSError):
+    with pytest.raises(HostFailed, match="EIO"):
         files.make_dir(f"{scratch.root}/d")
     assert not list(scratch.root.iterdir())
 
