@@ -18,11 +18,10 @@ def lifecycle(subjects: Sequence[Subject], results: Results, *, rounds: int, exi
     """Create, list and delete with ``existing`` volumes already there."""
     for number in range(rounds):
         for subject in subjects:
-            calls: list[Callable[[], object]] = []
             made: list[str] = []
-            for one in range(BATCH):
-                name = f"bench-{existing}-{number}-{one}"
-                calls.append(lambda subject=subject, name=name, made=made: made.append(subject.create(name)))
+            calls = [
+                functools.partial(_create, subject, f"bench-{existing}-{number}-{one}", made) for one in range(BATCH)
+            ]
             _note(results, f"create, {existing} existing", subject, timed(calls))
             _note(
                 results,
@@ -32,6 +31,10 @@ def lifecycle(subjects: Sequence[Subject], results: Results, *, rounds: int, exi
             )
             deletes = [functools.partial(subject.delete, volume_id) for volume_id in made]
             _note(results, f"delete, {existing} existing", subject, timed(deletes))
+
+
+def _create(subject: Subject, name: str, made: list[str]) -> None:
+    made.append(subject.create(name))
 
 
 def fill(subject: Subject, start: int, count: int) -> None:

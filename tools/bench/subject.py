@@ -29,7 +29,9 @@ class Subject:
     directory: Path
     pid: int
 
-    def create(self, name: str, size: int = MIB, access: str = "mount", source: object = None) -> str:
+    def create(
+        self, name: str, size: int = MIB, access: str = "mount", source: csi_pb2.VolumeContentSource | None = None
+    ) -> str:
         request = csi_pb2.CreateVolumeRequest(
             name=name, volume_capabilities=[capability(access)], volume_content_source=source
         )
