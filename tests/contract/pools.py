@@ -38,16 +38,23 @@ class Ground(msgspec.Struct, frozen=True):
 
 
 class Filesystems:
-    """Filesystems on loop devices, made when first asked for, taken away at the end with all that lies on them."""
+    """Filesystems on loop devices, made when first asked for, taken away at the end with all that lies on them.
 
-    def __init__(self, root: Path) -> None:
+    ``sizes``: bytes of a kind's filesystem (``own``: of a pool's own image) where it is not SIZE.
+    """
+
+    def __init__(self, root: Path, sizes: dict[str, int] | None = None) -> None:
         self._root = root
+        self._sizes = sizes or {}
         self._made: dict[str, tuple[str, str]] = {}
 
-    def get(self, kind: str, size: int = SIZE) -> tuple[str, str]:
+    def size(self, kind: str) -> int:
+        return self._sizes.get(kind, SIZE)
+
+    def get(self, kind: str) -> tuple[str, str]:
         """``(mount point, device)`` of the session's filesystem of that kind."""
         if kind not in self._made:
-            self._made[kind] = make_filesystem(self._root / kind, kind, size)
+            self._made[kind] = make_filesystem(self._root / kind, kind, self.size(kind))
         return self._made[kind]
 
     def close(self) -> None:
@@ -134,7 +141,7 @@ def image_default(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
     """The default pool on a filesystem that cannot share extents: an XFS image of its own."""
     state = scratch / "state"
     state.mkdir(parents=True)
-    config = default_pool.config(str(state), {"size": SIZE, "floor": 0})
+    config = default_pool.config(str(state), {"size": filesystems.size("own"), "floor": 0})
     root = state / "pools" / config.name
     try:
         yield Ground(config, root, config.options["image"], "")
@@ -165,6 +172,19 @@ def btrfs(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
         yield ground
 
 
+@contextmanager
+def btrfs_own(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
+    """Subvolumes in a btrfs image of the pool's own."""
+    root = scratch / "state"
+    image = scratch / "pool.img"
+    config = _config("btrfs", options={"image": str(image), "size": filesystems.size("own"), "host_floor": 0})
+    try:
+        yield Ground(config, root, str(image), "")
+    finally:
+        mounts.ensure_unmounted(str(root / "mnt"))
+        release(str(scratch))
+
+
 class Kind(NamedTuple):
     """A kind of pool. ``shares``: snapshots and clones take constant time. ``given``: its directory is somebody's own."""
 
@@ -182,4 +202,5 @@ KINDS = (
     Kind("directory-ext4", "directory", directory_ext4, shares=False),
     Kind("directory-xfs", "directory", directory_xfs, shares=False),
     Kind("btrfs", "btrfs", btrfs, shares=True),
+    Kind("btrfs-own", "btrfs", btrfs_own, shares=True, given=False),
 )

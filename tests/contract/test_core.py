@@ -270,7 +270,7 @@ def test_purging_leaves_nothing_and_gives_the_space_back(world: World) -> None:
     world.purge(volume, "t1")
     assert world.backend.allocated() - before < MIB
     assert world.names() == names
-    os.sync()
+    world.settle()
     assert world.backend.space().free - free >= 40 * MIB
 
 

@@ -86,9 +86,9 @@ def state(filesystems: Filesystems, scratch: Path) -> Iterator[State]:
 @pytest.fixture
 def small(scratch: Path) -> Iterator[State]:
     """A state directory on a small filesystem of its own that cannot share extents."""
-    made = Filesystems(scratch / "small")
+    made = Filesystems(scratch / "small", {"ext4": 460 * MIB})
     try:
-        with state_on(made.get("ext4", 460 * MIB)[0], "state") as found:
+        with state_on(made.get("ext4")[0], "state") as found:
             yield found
     finally:
         made.close()

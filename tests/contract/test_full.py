@@ -16,31 +16,20 @@ from . import pools
 from .pools import Filesystems, Kind
 from .world import MIB, Quiet, World, pattern
 
-SMALL = {"xfs": 320 * MIB, "ext4": 64 * MIB, "btrfs": 128 * MIB}
+SMALL = {"xfs": 320 * MIB, "ext4": 64 * MIB, "btrfs": 128 * MIB, "own": 320 * MIB}
 
 
 @pytest.fixture
 def world(kind: Kind, scratch: Path) -> Iterator[World]:
     """A pool on a small filesystem of its own, which a test may fill to the last byte."""
-    made = Filesystems(scratch / "small")
-    small = SmallFilesystems(made)
+    made = Filesystems(scratch / "small", SMALL)
     try:
-        with kind.make(small, scratch) as ground:
+        with kind.make(made, scratch) as ground:
             world = World(kind, ground)
             yield world
             world.backend.close()
     finally:
         made.close()
-
-
-class SmallFilesystems(Filesystems):
-    """As the session's, but each only as large as its kind must be."""
-
-    def __init__(self, made: Filesystems) -> None:
-        self._inner = made
-
-    def get(self, kind: str, size: int = 0) -> tuple[str, str]:
-        return self._inner.get(kind, SMALL[kind])
 
 
 def fill_up(world: World) -> None:
@@ -51,7 +40,7 @@ def fill_up(world: World) -> None:
     for size in (8 * MIB, MIB, 64 * 1024, 4096, 1):
         while _put(target / str(number), size):
             number += 1
-    os.sync()
+    world.settle()
 
 
 def _put(path: Path, size: int) -> bool:
@@ -82,7 +71,7 @@ def test_deleting_works_with_nothing_free(world: World) -> None:
     world.purge(volume, "t1")
     assert not world.backend.exists(volume)
     assert world.entries("trash") == set()
-    os.sync()
+    world.settle()
     assert _free(world) - before > 2 * MIB
 
 
@@ -118,7 +107,7 @@ def test_a_full_pool_says_so(world: World) -> None:
     if world.kind.backend == "image":
         assert found
     pools.run("rm", "-r", str(world.pool_path / "ballast-of-the-test"))
-    os.sync()
+    world.settle()
     assert list(world.backend.ailments()) == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from driver.backends import base
-from driver.host import queue
+from driver.host import loop, queue
 from driver.model import errors
 from driver.model.volume import Volume
 
@@ -28,7 +28,7 @@ def samples(data: bytes) -> set[bytes]:
 
 def survivors(world: World, wanted: set[bytes]) -> int:
     """How many blocks of the underlying device still begin with one of ``wanted``, as read from the device itself."""
-    os.sync()
+    world.settle()
     found = 0
     # O_DIRECT: what the page cache still holds is not what is on the device.
     fd = os.open(world.ground.device, os.O_RDONLY | os.O_DIRECT)
@@ -114,9 +114,10 @@ def test_zero_is_refused_where_extents_may_be_shared(world: World) -> None:
 @only(lambda kind: kind.name in ("image-ext4", "directory-ext4"))
 def test_discard_is_refused_where_the_device_below_takes_none(kind: Kind, scratch: Path) -> None:
     """``wipe=discard`` on a device without discards would promise what cannot be kept."""
-    made = Filesystems(scratch / "deaf")
+    made = Filesystems(scratch / "deaf", {"ext4": 64 * MIB})
     try:
-        queue.forbid_discard(made.get("ext4", 64 * MIB)[1])
+        device = made.get("ext4")[1]
+        queue.forbid_discard(device)
         with kind.make(made, scratch) as ground:
             world = World(kind, ground)
             with pytest.raises(errors.InvalidArgument, match="discard"):
@@ -124,6 +125,7 @@ def test_discard_is_refused_where_the_device_below_takes_none(kind: Kind, scratc
             world.backend.close()
     finally:
         made.close()
+        loop.make_anew(int(device.removeprefix("/dev/loop")))
 
 
 @only(lambda kind: kind.shares)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from driver.backends import base, registry
+from driver.host import freeze
 from driver.model import ids
 from driver.model.snapshot import Snapshot
 from driver.model.volume import Kind as VolumeKind
@@ -160,6 +161,10 @@ class World:
         else:
             assert isinstance(self.backend, base.SnapshotStore)
             self.backend.ensure_snapshot_trashed(thing, trash_id)
+
+    def settle(self) -> None:
+        """What was freed is free: some filesystems take their time."""
+        freeze.sync_filesystem(str(self.pool_path))
 
     def entries(self, where: str) -> set[str]:
         """The ids found there."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ...host import btrfs, tree, walk
 from ...host.failure import during
 from ...model import ids
-from ...model.errors import HostFailed
+from ...model.errors import HostFailed, InUse
 from ..base import Entry
 from ..tree_size import taken
 
@@ -86,4 +86,8 @@ def _bytes(path: str) -> int:
         return 0
     with during(f"listing {path}"), os.scandir(path) as entries:
         empty = next(entries, None) is None
-    return 0 if empty else max(1, taken(path, ENOUGH))
+    try:
+        return 0 if empty else max(1, taken(path, ENOUGH))
+    except InUse:
+        # Something is mounted inside: certainly not empty, and no reason not to be told about it.
+        return 1

@@ -48,7 +48,7 @@ def _each_file(
     path: str, act: Callable[[str], None], chosen: Callable[[os.stat_result], bool], progress: Progress
 ) -> bool:
     done = 0
-    if walk.look(path) is None:
+    if not walk.is_directory(path):
         return True
     with failure.during(f"wiping {path}"), walk.Cursor(path) as cursor:
         for visit in walk.walk(cursor):
