@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..host import files
+from ..host import files, fsprobe
 from ..host.failure import during
 from ..model import sizes
 from ..model.errors import HostFailed, NoSpace
@@ -40,7 +40,7 @@ class Ballast:
         if self._size >= self._full or (self._free() or 0) < 2 * self._full:
             return
         # Where somebody took the room first, what was allocated on the way stays.
-        with contextlib.suppress(NoSpace, HostFailed):
+        with contextlib.suppress(NoSpace, HostFailed, OSError):
             self._allocate()
             files.fsync_file(self._path)
             files.fsync_dir(self._home)
@@ -97,9 +97,11 @@ class Ballast:
         if not files.exists(self._path):
             files.create_sparse(self._path, 0)
         try:
-            # Step by step, for btrfs gives an extent back only as a whole.
-            for size in range(self._size + STEP, self._full + STEP, STEP):
-                files.allocate(self._path, size)
+            if fsprobe.statfs_type(self._home).name == "btrfs":
+                # It gives an extent back only as a whole, so each step must be one.
+                for size in range(self._size + STEP, self._full, STEP):
+                    files.allocate(self._path, size)
+            files.allocate(self._path, self._full)
         except HostFailed as error:
             if error.code != errno.EOPNOTSUPP:
                 raise

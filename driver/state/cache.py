@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..model.records import Record, RecordKind
 from .ledger import Drop
-from .rows import Row
+from .rows import Key, Row
 
 CAPACITY = 4096
 
@@ -20,7 +20,7 @@ class RecordCache:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._records: OrderedDict[tuple[RecordKind, str], Record] = OrderedDict()
+        self._records: OrderedDict[Key, Record] = OrderedDict()
         self._lock = threading.Lock()
         self.version = 0
 

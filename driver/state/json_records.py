@@ -18,7 +18,7 @@ from .ledger import Change, Drop, Totals
 from .record_files import Migration, RecordFiles
 from .rows import Row, Tally
 from .shelf import Shelf
-from .writer import Commit, Writer, failed
+from .writer import Commit, Writer, counted, failed
 
 MIGRATIONS: Sequence[Migration] = ()
 """``migrate_1_to_2``, ``migrate_2_to_3`` …, in order: the schema's number is one more than their count."""
@@ -94,11 +94,6 @@ class RecordLedger:
                 self._settle()
                 self._journal.clear()
 
-    def abandon(self) -> None:
-        """For tests: what a killed process would leave, so that another ledger can be opened in its place."""
-        self._writer.abandon()
-        self._is_open = False
-
     def commit(self, changes: Sequence[Change]) -> "Future[None]":
         try:
             return self._writer.submit(Commit(changes))
@@ -166,11 +161,12 @@ class RecordLedger:
     def _apply(self, batch: Sequence[Commit]) -> None:
         """In the writer's thread: ``batch`` is durable and visible, or this raises and nothing has changed."""
         self._settle()
-        tally = self._counted(batch)
+        tally = counted(batch, self._shelf.reserved)
         changes = [row for commit in batch for row in commit.rows]
         settings = {key: value for commit in batch for key, value in commit.settings.items()}
         happening = Batch(self._files.version, [_entry(row) for row in changes], settings)
         if any(commit.grows for commit in batch):
+            self._ballast.check_growth()
             self._journal.write(happening)
         else:
             self._ballast.squeezed(lambda: self._journal.write(happening))
@@ -182,7 +178,7 @@ class RecordLedger:
 
     def _afterwards(self) -> None:
         # If it fails, the next commit tries again, and fails with the reason.
-        with contextlib.suppress(NoSpace, HostFailed):
+        with contextlib.suppress(NoSpace, HostFailed, OSError):
             self._settle()
         self._ballast.restore()
 
@@ -196,23 +192,6 @@ class RecordLedger:
             self._meta = {**self._meta, **happened.settings}
             self._write_meta()
         self._unsettled = None
-
-    def _counted(self, batch: Sequence[Commit]) -> Tally:
-        """What ``batch`` adds. NoSpace when a commit promises more on a store that is full."""
-        reserved: dict[tuple[RecordKind, str], int | None] = {}
-        total = Tally()
-        for commit in batch:
-            tally = Tally()
-            for row in commit.rows:
-                key = (row.kind, row.id)
-                old = reserved[key] if key in reserved else self._shelf.reserved(*key)
-                reserved[key] = row.index.reserved if isinstance(row, Row) else None
-                tally.note(row.kind, old, reserved[key])
-            commit.grows = tally.grows
-            if commit.grows:
-                self._ballast.check_growth()
-            total.add(tally)
-        return total
 
     def _decoded(self, kind: RecordKind, body: bytes) -> Record:
         return rows.decode(kind, body, f"a record of {self._root}")

@@ -12,6 +12,8 @@ GROWING: tuple[RecordKind, ...] = ("volume", "snapshot", "group")
 """A new record of these kinds promises something; the others only note what is so."""
 LARGEST = (1 << 63) - 1
 
+Key = tuple[RecordKind, str]
+
 _encoder = msgspec.json.Encoder()
 _decoders = {kind: msgspec.json.Decoder(cls) for kind, cls in TYPES.items()}
 

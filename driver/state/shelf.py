@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..model.records import Index, RecordKind
 from .ledger import Drop
-from .rows import Row, Tally
+from .rows import Key, Row, Tally
 
 Order = tuple[str, RecordKind, str]
 """``("", kind, "")``, ``("parent", kind, parent)`` or ``("tag", kind, tag)``: one list of ids, sorted."""
@@ -18,7 +18,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[tuple[RecordKind, str], tuple[Index, bytes]] = {}
+        self._held: dict[Key, tuple[Index, bytes]] = {}
         self._orders: defaultdict[Order, list[str]] = defaultdict(list)
 
     def load(self, found: Iterable[tuple[RecordKind, str, Index, bytes]]) -> Tally:
@@ -49,9 +49,9 @@ class Shelf:
                 for order in after - before:
                     insort(self._orders[order], row.id)
 
-    def reserved(self, kind: RecordKind, record_id: str) -> int | None:
+    def reserved(self, key: Key) -> int | None:
         """What the record reserves; None when there is none."""
-        held = self._held.get((kind, record_id))
+        held = self._held.get(key)
         return held[0].reserved if held else None
 
     def body(self, kind: RecordKind, record_id: str) -> bytes | None:

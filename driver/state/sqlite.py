@@ -10,27 +10,19 @@ from typing import Any, TypeVar
 from ..host import files, nocow
 from ..model.errors import DomainError, HostFailed, NoSpace
 from ..model.records import Record, RecordKind
-from . import rows, schema
+from . import rows, schema, table
 from .ballast import Ballast
-from .cache import RecordCache
-from .ledger import Change, Totals
+from .cache import CAPACITY, RecordCache
+from .ledger import Change, Drop, Totals
 from .readers import Readers
-from .rows import Row, Tally
+from .rows import Key, Row, Tally
 from .sqlite_file import LedgerFile, commit_durably
-from .writer import Commit, Writer, failed
+from .writer import Commit, Writer, counted, failed
 
 T = TypeVar("T")
 
-_FIND = "SELECT serial, reserved FROM records INDEXED BY catalog WHERE kind = ? AND id = ?"
-_INSERT = "INSERT INTO records (kind, id, parent, tag, listed, reserved, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_UPDATE = "UPDATE records SET parent = ?, tag = ?, listed = ?, reserved = ?, body = ? WHERE serial = ?"
-_DELETE = "DELETE FROM records WHERE serial = ?"
 _GET = "SELECT body FROM records INDEXED BY catalog WHERE kind = ? AND id = ?"
 _IDS = "SELECT id FROM records INDEXED BY catalog WHERE kind = ? ORDER BY id"
-# Two sums, for one could pass 2**63.
-_SUMS = (
-    "SELECT kind, count(*), sum(reserved >> 20), sum(reserved & 1048575) FROM records INDEXED BY catalog GROUP BY kind"
-)
 
 
 class SqliteLedger:
@@ -42,13 +34,14 @@ class SqliteLedger:
         defaults: Mapping[str, str] | None = None,
         *,
         migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
+        cached: int = CAPACITY,
     ) -> None:
         self._home = home
         self._defaults = dict(defaults or {})
         self._migrations = migrations
         self._file = LedgerFile(home)
         self._ballast = Ballast(home)
-        self._cache = RecordCache()
+        self._cache = RecordCache(cached)
         self._readers = Readers(self._file.path, self._file.reader)
         self._writer = Writer(self._file.path, self._apply, self._ballast.restore)
         self._connection: sqlite3.Connection | None = None
@@ -99,14 +92,6 @@ class SqliteLedger:
                 self._ballast.squeezed(lambda: self._file.carry_over(connection))
             self._file.leave(connection)
 
-    def abandon(self) -> None:
-        """For tests: what a killed process would leave, so that another ledger can be opened in its place."""
-        self._writer.abandon()
-        self._readers.close()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
     def commit(self, changes: Sequence[Change]) -> "Future[None]":
         try:
             return self._writer.submit(Commit(changes))
@@ -135,7 +120,7 @@ class SqliteLedger:
         tag: str | None = None,
         listed_only: bool = False,
     ) -> list[Record]:
-        where, values = _matching(kind, parent, tag)
+        where, values = table.matching(kind, parent, tag)
         if listed_only:
             where += " AND listed = 1"
         query = f"SELECT body FROM records {where} AND id > ? ORDER BY id LIMIT ?"
@@ -147,7 +132,7 @@ class SqliteLedger:
     def count(self, kind: RecordKind, *, parent: str | None = None, tag: str | None = None) -> int:
         if parent is None and tag is None:
             return self._tally.counts[kind]
-        where, values = _matching(kind, parent, tag)
+        where, values = table.matching(kind, parent, tag)
         return int(self._read(f"SELECT count(*) FROM records {where}", values)[0][0])
 
     def totals(self) -> Totals:
@@ -161,8 +146,7 @@ class SqliteLedger:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         self._meta = dict(connection.execute("SELECT key, value FROM meta"))
-        for kind, count, high, low in connection.execute(_SUMS):
-            self._tally.add(Tally({kind: count}, (high << 20) + low))
+        self._tally = table.tally(connection)
         self._totals = self._tally.totals()
 
     def _apply(self, batch: Sequence[Commit]) -> None:
@@ -189,43 +173,29 @@ class SqliteLedger:
     def _transact(self, batch: Sequence[Commit]) -> Tally:
         assert self._connection is not None
         connection = self._connection
-        total = Tally()
         with self._file.errors("writing to"):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for commit in batch:
-                    total.add(self._write(connection, commit))
+                tally = self._write(connection, batch)
                 commit_durably(connection)
             except Exception:
                 if connection.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
                 raise
-        return total
+        return tally
 
-    def _write(self, connection: sqlite3.Connection, commit: Commit) -> Tally:
-        tally = Tally()
-        for row in commit.rows:
-            found = connection.execute(_FIND, (row.kind, row.id)).fetchone()
-            old = found[1] if found else None
-            if not isinstance(row, Row):
-                if found:
-                    connection.execute(_DELETE, (found[0],))
-                tally.note(row.kind, old, None)
-                continue
-            columns = (row.index.parent, row.index.tag, row.index.listed, row.index.reserved, row.body)
-            if found:
-                connection.execute(_UPDATE, (*columns, found[0]))
-            else:
-                connection.execute(_INSERT, (row.kind, row.id, *columns))
-            tally.note(row.kind, old, row.index.reserved)
-        for setting in commit.settings.items():
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", setting)
-        commit.grows = tally.grows
-        if commit.grows:
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Commit]) -> Tally:
+        last: dict[Key, Row | Drop] = {(row.kind, row.id): row for commit in batch for row in commit.rows}
+        found = table.find(connection, list(last))
+        tally = counted(batch, lambda key: found[key][1] if key in found else None)
+        if any(commit.grows for commit in batch):
             self._ballast.check_growth()
+        table.replace(connection, found, [row for row in last.values() if isinstance(row, Row)])
+        for commit in batch:
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", commit.settings.items())
         return tally
 
     def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -234,17 +204,3 @@ class SqliteLedger:
 
     def _decoded(self, kind: RecordKind, body: bytes) -> Record:
         return rows.decode(kind, body, f"a row of {self._file.path}")
-
-
-def _matching(kind: RecordKind, parent: str | None, tag: str | None) -> tuple[str, tuple[object, ...]]:
-    """The part of a query that finds the records, through an index that has them in order of id."""
-    index, where = "catalog", "kind = ?"
-    values: list[str] = [kind]
-    for column, value in (("tag", tag), ("parent", parent)):
-        if value is not None:
-            where += f" AND {column} = ?"
-            values.append(value)
-            if value:
-                where += f" AND {column} <> ''"
-                index = f"by_{column}"
-    return f"INDEXED BY {index} WHERE {where}", tuple(values)

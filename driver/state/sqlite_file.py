@@ -30,7 +30,6 @@ PATIENCE = 10.0
 """Seconds to wait for a lock that somebody's sqlite3 shell holds."""
 
 WRITER = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = OFF",
     "PRAGMA journal_size_limit = -1",
@@ -80,7 +79,7 @@ class LedgerFile:
         with self.errors("creating"), contextlib.closing(_connect(self._newborn, "rwc")) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             schema.create(connection, version, settings)
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._set_journal(connection, "wal")
         files.rename_durably(self._newborn, self.path)
 
     def refuse_newer(self, known: int) -> None:
@@ -114,11 +113,11 @@ class LedgerFile:
         """
         with self.errors("migrating"), contextlib.closing(_connect(self.path, "rw")) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA journal_mode = DELETE")
+            self._set_journal(connection, "delete")
             connection.execute("BEGIN IMMEDIATE")
             schema.climb(connection, schema.version_of(connection), ladder)
             commit_durably(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._set_journal(connection, "wal")
 
     def writer(self) -> sqlite3.Connection:
         """The connection that writes; its log has room. Raises NoSpace, HostFailed, DataDamaged."""
@@ -126,6 +125,7 @@ class LedgerFile:
         with self.errors("opening"):
             connection = _connect(self.path, "rw")
             try:
+                self._set_journal(connection, "wal")
                 for setting in WRITER:
                     connection.execute(setting)
             except BaseException:
@@ -160,9 +160,9 @@ class LedgerFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise self.meaning(doing, error) from error
+            raise self._meaning(doing, error) from error
 
-    def meaning(self, doing: str, error: sqlite3.Error) -> DomainError:
+    def _meaning(self, doing: str, error: sqlite3.Error) -> DomainError:
         code: int = getattr(error, "sqlite_errorcode", 0)
         message = f"{doing} {self.path}: {error}"
         if code & _PRIMARY == sqlite3.SQLITE_FULL:
@@ -171,23 +171,30 @@ class LedgerFile:
             return DataDamaged(message)
         return HostFailed(message, _MEANINGS.get(code & _PRIMARY, 0))
 
+    def _set_journal(self, connection: sqlite3.Connection, mode: str) -> None:
+        (found,) = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+        if found != mode:
+            raise HostFailed(f"the journal of {self.path} stays in mode {found}; wanted {mode}", errno.EBUSY)
+
     def _prepare_log(self) -> None:
         """The log exists with ``LOG_ROOM`` bytes that have blocks, as far as there is room."""
         if files.exists(self.log):
             # We died: the log counts. The spare, if any, is only a second name of it.
             files.remove_file(self._spare)
-        elif files.exists(self._spare):
-            # Left by ``leave``: all it holds is in the database. Its head must go before it can be a log again.
-            files.overwrite(self._spare, bytes(LOG_HEAD))
-            files.truncate(self._spare, min(LOG_ROOM, os.stat(self._spare).st_size))
-            files.rename(self._spare, self.log)
         else:
-            files.create_sparse(self.log, 0)
+            if files.exists(self._spare):
+                # Left by ``leave``: all it holds is in the database. Its head must go before it can be a log again.
+                files.overwrite(self._spare, bytes(LOG_HEAD))
+                files.truncate(self._spare, min(LOG_ROOM, os.stat(self._spare).st_size))
+                files.rename(self._spare, self.log)
+            else:
+                files.create_sparse(self.log, 0)
+            # SQLite syncs the name of a log only if it made it itself.
+            files.fsync_dir(self._home)
         size = os.stat(self.log).st_size
         if size < LOG_ROOM:
             with contextlib.suppress(NoSpace):
                 files.overwrite(self.log, bytes(LOG_ROOM - size), size)
-                files.fsync_dir(self._home)
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

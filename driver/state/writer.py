@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from ..host.failure import from_os
 from ..model.errors import DomainError, HostFailed
 from .ledger import Change, Drop
-from .rows import Row, prepared
+from .rows import Key, Row, Tally, prepared
 
 BATCH = 128
 """Changes taken into one batch, at most, plus those of its last commit. Bounds the log that one sync must carry."""
@@ -26,7 +27,7 @@ class Commit:
         self.rows: tuple[Row | Drop, ...] = tuple(map(prepared, changes))
         self.settings = settings or {}
         self.grows = False
-        """Whether it promises more than before; known once a ledger has tried it."""
+        """Whether it promises more than before; known once ``counted``."""
 
 
 class Writer:
@@ -43,16 +44,17 @@ class Writer:
         self._afterwards = afterwards
         self._waiting: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._door = threading.Lock()
-        self._closed: BaseException | None = None
-        self._abandoned = False
+        self._closed: BaseException | None = HostFailed(f"the ledger {name} is not open")
         # A daemon, so that a filesystem that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"ledger {name}", daemon=True)
 
     def start(self) -> None:
+        """Commits are taken from now on. Once only."""
+        self._closed = None
         self._thread.start()
 
     def submit(self, commit: Commit) -> Future[None]:
-        """The commit's future. After ``stop`` it fails with HostFailed at once."""
+        """The commit's future. Before ``start`` and after ``stop`` it fails with HostFailed at once."""
         with self._door:
             if self._closed is None:
                 self._waiting.put(commit)
@@ -68,11 +70,6 @@ class Writer:
                 self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
-
-    def abandon(self) -> None:
-        """As if the process had died: what waits is never written, and its futures are never done."""
-        self._abandoned = True
-        self.stop()
 
     def _run(self) -> None:
         while batch := self._take():
@@ -90,8 +87,6 @@ class Writer:
         with contextlib.suppress(queue.Empty):
             while size < BATCH:
                 commit = self._waiting.get(block=not batch)
-                if self._abandoned:
-                    return []
                 if commit is None:
                     self._waiting.put(None)
                     break
@@ -107,6 +102,8 @@ class Writer:
                 for commit in batch:
                     self._write([commit])
                 return
+            if isinstance(error, OSError):
+                error = from_os(f"writing to {self._name}", error)
             batch[0].future.set_exception(error)
             return
         for commit in batch:
@@ -123,6 +120,22 @@ class Writer:
         for commit in batch:
             if not commit.future.done():
                 commit.future.set_exception(death)
+
+
+def counted(batch: Sequence[Commit], reserved: Callable[[Key], int | None]) -> Tally:
+    """What ``batch`` adds; each of its commits learns whether it grows. ``reserved`` tells what a record reserves now."""
+    changed: dict[Key, int | None] = {}
+    total = Tally()
+    for commit in batch:
+        tally = Tally()
+        for row in commit.rows:
+            key = (row.kind, row.id)
+            old = changed[key] if key in changed else reserved(key)
+            changed[key] = row.index.reserved if isinstance(row, Row) else None
+            tally.note(row.kind, old, changed[key])
+        commit.grows = tally.grows
+        total.add(tally)
+    return total
 
 
 def failed(error: DomainError) -> Future[None]:
