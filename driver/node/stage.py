@@ -76,7 +76,13 @@ class Stage:
             use = msgspec.structs.replace(use, targets=still)
         backend = pool.backend
         if isinstance(backend, base.Devices):
-            await self._stage_device(pool, backend, volume, use)
+            try:
+                await self._stage_device(pool, backend, volume, use)
+            except Exception:
+                if self._engine.uses.of(volume_id) is None:
+                    with contextlib.suppress(errors.DomainError):
+                        await pool.run(backend.detach, volume)
+                raise
         elif isinstance(backend, base.Directories):
             await self._stage_directory(pool, backend, volume, use)
         else:

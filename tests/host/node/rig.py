@@ -68,12 +68,15 @@ def filesystem(root: Path, kind: str, size: int = 16 << 30) -> Iterator[Path]:
 
 def clear(root: Path) -> None:
     """Nothing below ``root`` is mounted, and no loop device has a file there."""
+    # Asked first: a file on a filesystem that is no longer mounted has no path.
+    attached = [one for one in loop.all_devices() if one.backing_path.startswith(f"{root}/")]
     for entry in reversed(mounts.mountinfo()):
         if entry.target == str(root) or entry.target.startswith(f"{root}/"):
             subprocess.run(["umount", "-l", entry.target], check=False, capture_output=True)
-    for attached in loop.all_devices():
-        if attached.backing_path.startswith(f"{root}/"):
-            loop.detach(attached.device)
+    for one in sorted(attached, key=lambda one: -len(one.backing_path)):
+        if loop.verify(one.device, one.st_dev, one.st_ino):
+            # Not loop.detach: where another process has a copy of our mounts, the kernel frees it when that one ends.
+            subprocess.run(["losetup", "-d", one.device.path], check=False, capture_output=True)
 
 
 class Node:

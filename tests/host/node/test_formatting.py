@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driver.backends import base
-from driver.host import effect
+from driver.host import effect, loop
 from driver.model import errors
 from driver.model.capability import Capability
 from driver.model.sizes import MIB
@@ -38,6 +38,13 @@ def _attach(node: rig.Node, volume: Volume) -> str:
     backend = node.engine.pools.of(volume.id).backend
     assert isinstance(backend, base.Devices)
     return backend.attach(volume)
+
+
+def _content(node: rig.Node, volume: Volume, device: str = "") -> bytes:
+    """The bytes of the volume's image, with what was written to ``device`` so far."""
+    if device:
+        subprocess.run(["blockdev", "--flushbufs", device], check=True)
+    return next(node.pool.rglob(f"{volume.id}*.img")).read_bytes()
 
 
 @pytest.mark.parametrize("kind", FORMATTED, ids=lambda kind: kind.name)
@@ -93,12 +100,13 @@ async def test_data_on_a_volume_recorded_as_new_is_kept(image_node: rig.Node, wh
             subprocess.run(["mkfs.btrfs", "-q", "-f", "-m", "single", "-M", device], check=True)
         case "swap":
             subprocess.run(["mkswap", device], check=True, capture_output=True)
-    before = Path(device).read_bytes()
+    before = _content(image_node, volume, device)
     for _ in range(2):
         with pytest.raises(errors.FailedPrecondition, match="not formatted over"):
             await image_node.plugin.stage(volume.id, image_node.staging("s"), EXT4.capability)
-    assert Path(device).read_bytes() == before
+    assert _content(image_node, volume) == before
     assert image_node.engine.uses.of(volume.id) is None
+    assert not [one for one in loop.all_devices() if one.backing_path.startswith(f"{image_node.pool}/")]
 
 
 async def test_a_record_that_forgot_the_formatting_costs_no_data(image_node: rig.Node) -> None:
@@ -149,10 +157,10 @@ async def test_the_mark_never_clears_a_strangers_filesystem(image_node: rig.Node
     mark.parent.mkdir(exist_ok=True)
     mark.touch()
     subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
-    before = Path(device).read_bytes()
+    before = _content(image_node, volume, device)
     with pytest.raises(errors.FailedPrecondition, match="not formatted over"):
         await image_node.plugin.stage(volume.id, image_node.staging("s"), EXT4.capability)
-    assert Path(device).read_bytes() == before
+    assert _content(image_node, volume) == before
 
 
 async def test_a_stale_mark_beside_a_formatted_volume_means_nothing(image_node: rig.Node) -> None:
@@ -194,7 +202,7 @@ async def test_an_mkfs_still_running_is_waited_for(image_node: rig.Node) -> None
 async def test_a_missing_image_of_a_new_volume_is_made_again(image_node: rig.Node) -> None:
     """Empty volumes are not synced when they are made; a power cut may lose the file but not the volume."""
     volume = await image_node.create("new", EXT4)
-    next(Path(image_node.pool).rglob(f"{volume.id}*.img")).unlink()
+    next(image_node.pool.rglob(f"{volume.id}*.img")).unlink()
     await image_node.plugin.stage(volume.id, image_node.staging("s"), EXT4.capability)
 
 
@@ -204,7 +212,7 @@ async def test_a_missing_image_of_a_used_volume_is_an_error_not_a_new_volume(ima
     staging = image_node.staging("s")
     await image_node.plugin.stage(volume.id, staging, EXT4.capability)
     await image_node.plugin.unstage(volume.id, staging)
-    next(Path(image_node.pool).rglob(f"{volume.id}*.img")).unlink()
+    next(image_node.pool.rglob(f"{volume.id}*.img")).unlink()
     with pytest.raises(errors.DataDamaged, match="missing"):
         await image_node.plugin.stage(volume.id, staging, EXT4.capability)
     assert image_node.engine.uses.of(volume.id) is None
@@ -221,10 +229,10 @@ async def test_a_filesystem_that_does_not_mount_is_an_error_not_a_new_one(image_
     with open(device, "r+b") as file:
         file.write(b"\xff" * 128 * 1024)
         os.fsync(file.fileno())
-    before = Path(device).read_bytes()
+    before = _content(image_node, volume, device)
     with pytest.raises((errors.HostFailed, errors.DataDamaged)):
         await image_node.plugin.stage(volume.id, staging, kind.capability)
-    assert Path(device).read_bytes() == before
+    assert _content(image_node, volume) == before
     assert image_node.engine.uses.of(volume.id) is None
 
 
