@@ -17,6 +17,8 @@ DIRECT_IO = 0x10
 # struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size, flags, names.
 INFO = struct.Struct("=QQQQQIIII64s64s32s16x")
 SYSFS = "/sys/block"
+GONE = frozenset({errno.ENXIO, errno.ENOENT, errno.ENODEV})
+"""What a device, or its file in sysfs, answers when it lost its file or was removed between two looks."""
 
 
 class LoopDevice(msgspec.Struct, frozen=True):
@@ -54,15 +56,16 @@ def status(number: int) -> tuple[LoopDevice, int, int] | None:
             info = INFO.unpack(fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size)))
         finally:
             os.close(fd)
+        rdev = _rdev(number)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
+        if error.errno in GONE:
             return None
         raise
     flags = info[8]
     device = LoopDevice(
         path=f"/dev/loop{number}",
         number=number,
-        rdev=_rdev(number),
+        rdev=rdev,
         direct_io=bool(flags & DIRECT_IO),
         read_only=bool(flags & READ_ONLY),
     )
@@ -89,8 +92,10 @@ def attachment(number: int) -> tuple[str, str] | None:
     try:
         with open(f"{SYSFS}/loop{number}/diskseq", encoding="ascii") as file:
             return file.read(), path
-    except FileNotFoundError:
-        return "", path
+    except OSError as error:
+        if error.errno in GONE:
+            return "", path
+        raise
 
 
 def discard_lost(number: int) -> bool:
@@ -112,8 +117,10 @@ def backing_path(number: int) -> str:
     try:
         with open(f"{SYSFS}/loop{number}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
             return file.read().rstrip("\n")
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if error.errno in GONE:
+            return ""
+        raise
 
 
 def is_file(path: str, identity: tuple[int, int]) -> bool:
