@@ -71,6 +71,7 @@ async def test_watching_follows_to_the_end() -> None:
         await gate.wait()
 
     tasks.start(RECORD, "p", body)
+    await asyncio.sleep(0.01)
     seen = []
     async for _, record in tasks.watch("copy-x"):
         seen.append((record.state, record.done))
