@@ -36,14 +36,14 @@ def _module(name: str, module: str, holds: str, slice_box: int, full_box: int) -
 
 
 HOUR = 3600
-# The boxes are some twice what a lane takes on two idle cores: they stop what hangs, and are no budget.
+# The boxes are some four times what a lane takes on two idle cores: they stop what hangs, and are no budget.
 LANES = (
     _module("lint", "tools.lint", "style, types, layers, stubs, names", 180, 600),
     _pytest("unit", "each module alone", 240, HOUR),
-    _pytest("states", "crash points, life of a volume against a model, kill -9", 240, 4 * HOUR),
+    _pytest("states", "crash points, life of a volume against a model, kill -9", 360, 4 * HOUR),
     _pytest("wire", "gRPC as a client sees it, fuzz, protocols", 240, 2 * HOUR),
-    _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 240, HOUR),
-    _pytest("contract", "one suite over every backend", 300, HOUR),
+    _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 360, HOUR),
+    _pytest("contract", "one suite over every backend", 420, HOUR),
     _pytest("budgets", "imports, memory, start-up", 120, HOUR),
     _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 420, HOUR),
 )
