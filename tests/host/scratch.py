@@ -77,28 +77,33 @@ class Scratch:
         return Path(path)
 
     def clear(self) -> None:
-        """Thaw, unmount and detach all that lies below the root or comes from there, however long that is still in use."""
+        """Thaw, unmount and detach all that lies below our places or comes from there.
+
+        What stays in use goes when its last user does: another lane's mount namespace can hold copies of our mounts.
+        """
         effect.uninstall()
         below = tuple(f"{place}/" for place in self._places)
         for entry in reversed(mounts.mountinfo()):
             if entry.target.startswith(below):
                 with contextlib.suppress(DomainError):
                     freeze.thaw(entry.target)
-                _patiently(lambda target=entry.target: mounts.ensure_unmounted(target))
+                if not _patiently(lambda target=entry.target: mounts.ensure_unmounted(target)):
+                    subprocess.run(["umount", "-l", entry.target], check=True)
         for attached in loop.all_devices():
-            if attached.backing_path.startswith(below):
-                _patiently(lambda device=attached.device: loop.detach(device))
+            ours = attached.backing_path.startswith(below)
+            if ours and not _patiently(lambda device=attached.device: loop.detach(device)):
+                subprocess.run(["losetup", "-d", attached.device.path], check=True)
 
 
-def _patiently(release: Callable[[], None]) -> None:
+def _patiently(release: Callable[[], None]) -> bool:
     """Killed processes take a moment to let go of what they had open."""
-    for _ in range(100):
+    for _ in range(40):
         try:
             release()
-            return
+            return True
         except InUse:
             time.sleep(0.05)
-    release()
+    return False
 
 
 def open_directory(path: str) -> int:
