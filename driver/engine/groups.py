@@ -9,6 +9,7 @@
 """
 
 import functools
+import contextlib
 import time
 
 import msgspec
@@ -50,8 +51,15 @@ class Groups:
         if len(set(request.source_ids)) != len(request.source_ids):
             raise errors.InvalidArgument(f"group snapshot {request.name} names a source volume twice")
         return await self._inflight.run(
-            ids.local_part(ids.GROUP, request.name), ("group", request), lambda: self._create(request)
+            ids.local_part(ids.GROUP, request.name), ("group", request), lambda: self._held(request)
         )
+
+    async def _held(self, request: GroupRequest) -> GroupView:
+        # Held by the work itself, not by its caller, who may leave before it is done.
+        with contextlib.ExitStack() as holds:
+            for source_id in request.source_ids:
+                holds.enter_context(self._inflight.hold(source_id, f"the group snapshot {request.name}"))
+            return await self._create(request)
 
     async def _create(self, request: GroupRequest) -> GroupView:
         found = await self._pools.find(ids.GROUP, request.name, {})

@@ -52,10 +52,14 @@ class Snapshots:
         ids.checked_name(request.name, "the snapshot")
         if not request.source_id:
             raise errors.InvalidArgument(f"snapshot {request.name} has no source_volume_id; it is required")
+        return await self._inflight.run(
+            ids.local_part(ids.SNAPSHOT, request.name), ("snapshot", request), lambda: self._held(request)
+        )
+
+    async def _held(self, request: SnapshotRequest) -> Snapshot:
+        # Held by the work itself, not by its caller, who may leave before it is done.
         with self._inflight.hold(request.source_id, f"the snapshot {request.name}"):
-            return await self._inflight.run(
-                ids.local_part(ids.SNAPSHOT, request.name), ("snapshot", request), lambda: self._create(request)
-            )
+            return await self._create(request)
 
     async def _create(self, request: SnapshotRequest) -> Snapshot:
         found = await self._pools.find(ids.SNAPSHOT, request.name, {})

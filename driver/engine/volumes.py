@@ -71,10 +71,9 @@ class Volumes:
         Unplaceable, InvalidArgument as the request is at fault, Busy while a copy into it is still under way.
         """
         wanted = specification.read(request)
-        with self._holding(request.source, f"the creation of volume {request.name}"):
-            volume = await self._inflight.run(
-                ids.local_part(ids.VOLUME, request.name), ("create", request), lambda: self._create(request, wanted)
-            )
+        volume = await self._inflight.run(
+            ids.local_part(ids.VOLUME, request.name), ("create", request), lambda: self._held(request, wanted)
+        )
         return volume if volume.state == "ready" else await self._joined(volume)
 
     @contextlib.contextmanager
@@ -84,6 +83,11 @@ class Volumes:
             return
         with self._inflight.hold(source.id, reason):
             yield
+
+    async def _held(self, request: VolumeRequest, wanted: specification.Wanted) -> Volume:
+        # Held by the work itself, not by its caller, who may leave before it is done.
+        with self._holding(request.source, f"the creation of volume {request.name}"):
+            return await self._create(request, wanted)
 
     async def _create(self, request: VolumeRequest, wanted: specification.Wanted) -> Volume:
         found = await self._pools.find(ids.VOLUME, request.name, request.parameters, request.requisite)

@@ -10,6 +10,12 @@ from ..model.capability import Capability
 from ..model.health import Ailment
 from ..model.snapshot import GroupView, Snapshot
 from ..model.volume import Source, Volume
+from . import limits, status
+
+
+def words(text: str) -> str:
+    """``text`` for a field that people read, within CSI's 128 bytes."""
+    return status.bounded(text, limits.STRING)
 
 
 def volume(record: Volume, topology: dict[str, str]) -> csi.Volume:
@@ -54,7 +60,7 @@ def health(volume_id: str, ailments: Iterable[Ailment]) -> csi.VolumeHealth:
         volume_id=volume_id,
         health_statuses=[
             csi.VolumeHealth.VolumeHealthEntry(
-                status=csi.VolumeHealthErrorType.ValueType(one.status), reason=one.reason, message=one.message
+                status=csi.VolumeHealthErrorType.ValueType(one.status), reason=one.reason, message=words(one.message)
             )
             for one in ailments
         ],

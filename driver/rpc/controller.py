@@ -69,7 +69,7 @@ class Controller(stubs.ControllerServicer):
             dict(request.volume_context),
         )
         if why_not:
-            return csi.ValidateVolumeCapabilitiesResponse(message=why_not)
+            return csi.ValidateVolumeCapabilitiesResponse(message=answer.words(why_not))
         return csi.ValidateVolumeCapabilitiesResponse(
             confirmed=csi.ValidateVolumeCapabilitiesResponse.Confirmed(
                 volume_context=request.volume_context,

@@ -14,8 +14,10 @@ from ..model import errors
 
 STRING = 128
 MAP = 4096
-PATH = 4096
-"""PATH_MAX: the specification frees paths from the 128 bytes and names no other bound."""
+PATH = 4095
+"""PATH_MAX less its end (path_resolution(7)): the specification frees paths from the 128 bytes and sets no other bound."""
+NAME = 255
+"""NAME_MAX, for every component of a path."""
 
 _LONGER = {
     "staging_target_path": PATH,
@@ -63,6 +65,8 @@ def _check_string(value: str, limit: int, where: str) -> None:
     # A character has at most four bytes in UTF-8, so most strings need no encoding to be known short.
     if len(value) * 4 > limit and (size := _size(value)) > limit:
         raise errors.InvalidArgument(f"{where} has {size} bytes; at most {limit} are allowed")
+    if limit == PATH and max(map(_size, value.split("/"))) > NAME:
+        raise errors.InvalidArgument(f"{where} has a component of more than {NAME} bytes, which no filesystem takes")
     if not value.isprintable() and _CONTROL.search(value):
         raise errors.InvalidArgument(f"{where} contains control characters")
 

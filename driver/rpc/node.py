@@ -130,5 +130,5 @@ def _backend_health(ailment: Ailment) -> csi.NodeGetStorageHealthResponse.Storag
     return csi.NodeGetStorageHealthResponse.StorageBackendHealth(
         status=csi.STORAGE_UNREACHABLE if gone else csi.STORAGE_DEGRADED,
         reason=ailment.reason,
-        message=ailment.message,
+        message=answer.words(ailment.message),
     )

@@ -55,11 +55,11 @@ def message_of(error: errors.DomainError) -> str:
     return bounded(error.message) or f"{type(error).__name__} without a message"
 
 
-def bounded(text: str) -> str:
-    """``text`` with undecodable characters escaped, cut to 2000 bytes with an ellipsis."""
+def bounded(text: str, size: int = MAX_MESSAGE) -> str:
+    """``text`` with undecodable characters escaped, cut to ``size`` bytes with an ellipsis."""
     raw = text.encode("utf-8", "backslashreplace")
-    if len(raw) > MAX_MESSAGE:
-        return raw[: MAX_MESSAGE - 3].decode("utf-8", "ignore") + "…"
+    if len(raw) > size:
+        return raw[: size - 3].decode("utf-8", "ignore") + "…"
     return raw.decode("utf-8")
 
 

@@ -28,7 +28,7 @@ def test_a_request_within_the_limits_passes(kind: type[Message]) -> None:
 def test_a_request_with_overlong_strings_is_refused(kind: type[Message]) -> None:
     """CSI "Size Limits": no string, path or map of any request may be of any length."""
     with pytest.raises(errors.InvalidArgument, match="are allowed"):
-        limits.check(filled(kind, "x" * 4097))
+        limits.check(filled(kind, "x/" * 2049))
 
 
 def test_the_refusal_names_the_field_at_any_depth() -> None:
@@ -52,11 +52,13 @@ def test_a_map_is_bounded_by_its_keys_and_values_together() -> None:
 
 
 def test_paths_may_be_as_long_as_the_kernel_takes_them() -> None:
-    """CSI frees target_path and staging_target_path from the general limit; PATH_MAX holds."""
-    limits.check(csi.NodePublishVolumeRequest(target_path="/" + "x" * 4095))
+    """CSI frees target_path and staging_target_path from the general limit; path_resolution(7) holds."""
+    limits.check(csi.NodePublishVolumeRequest(target_path="/x" * 2047))
 
-    with pytest.raises(errors.InvalidArgument, match="target_path has 4097 bytes"):
-        limits.check(csi.NodePublishVolumeRequest(target_path="/" + "x" * 4096))
+    with pytest.raises(errors.InvalidArgument, match="target_path has 4096 bytes"):
+        limits.check(csi.NodePublishVolumeRequest(target_path="/x" * 2048))
+    with pytest.raises(errors.InvalidArgument, match="target_path has a component of more than 255 bytes"):
+        limits.check(csi.NodePublishVolumeRequest(target_path="/a/" + "ü" * 128 + "/b"))
 
 
 def test_a_node_id_may_have_256_bytes() -> None:
