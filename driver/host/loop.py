@@ -151,7 +151,7 @@ def clear(path: str) -> bool:
             if not loop_status.has_file(fd):
                 return False
             # What a block volume's user left in the page cache goes through the device to the file, and to its disk.
-            os.fsync(fd)
+            files.fsync_file(fd)
             fcntl.ioctl(fd, BLKFLSBUF)
             # A switch to read-only (block.set_read_only) would stay with the device's number, for whoever gets it next.
             fcntl.ioctl(fd, block.BLKROSET, block.INT.pack(0))

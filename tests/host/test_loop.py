@@ -13,7 +13,7 @@ import pytest
 from driver.host import effect, loop, mounts, reflink
 from driver.model.errors import FailedPrecondition, InUse, InvalidArgument
 
-from .observers import Death, Killer
+from .observers import Death, Killer, Recorder
 from .scratch import Scratch
 
 Observe = Callable[[effect.Observer], None]
@@ -159,6 +159,15 @@ def test_detaching_brings_what_was_written_to_the_file(scratch: Scratch) -> None
     os.close(fd)
     loop.detach(device)
     assert Path(image).read_bytes()[:5200] == bytes(100) + b"x" * 5000 + bytes(100)
+
+
+def test_detaching_flushes_the_disk_below_first(scratch: Scratch, observe: Observe) -> None:
+    """The kernel writes the pages to the file by itself, but leaves them in the disk's cache."""
+    device = loop.attach(scratch.image())
+    recorder = Recorder()
+    observe(recorder)
+    loop.detach(device)
+    assert recorder.names == ["files.fsync_file", "loop.clear"]
 
 
 def test_a_mounted_device_is_in_use_and_stays(scratch: Scratch) -> None:
