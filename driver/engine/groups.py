@@ -8,8 +8,8 @@
 | commit: group ``ready`` | the group |
 """
 
-import functools
 import contextlib
+import functools
 import time
 
 import msgspec
