@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from ..model.errors import FailedPrecondition, HostFailed, InUse, InvalidArgument
-from . import block, loop_status
+from . import block, files, loop_status
 from .effect import effect
 from .failure import during
 from .loop_status import DIRECT_IO, INFO, READ_ONLY, SYSFS, Attached, LoopDevice
