@@ -1,8 +1,10 @@
 """``python -m driver`` and the command ``holdall``."""
 
+from typing import NoReturn
 
-def main() -> None:
-    """Never returns."""
+
+def main() -> NoReturn:
+    """The command ``holdall``."""
     from .cli.root import main as run
 
     run()

@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -51,10 +53,10 @@ def holdall() -> None:
     """
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The process's whole life; ends it with 0, with 1 for a failure or with 2 for wrong use."""
     try:
-        code = holdall.main(prog_name="holdall", standalone_mode=False)
+        code = holdall.main(arguments, prog_name="holdall", standalone_mode=False)
     except click.exceptions.Abort:
         code = 130
         print("holdall: interrupted", file=sys.stderr)

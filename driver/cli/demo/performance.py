@@ -29,10 +29,15 @@ PLACES = ("/var/tmp", tempfile.gettempdir())
 
 def perform() -> int:
     """The exit code: 0 when every claim held, 1 when one did not, 130 when interrupted."""
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = page()
     place = next((one for one in PLACES if os.access(one, os.W_OK)), None)
     directory = Path(tempfile.mkdtemp(prefix="holdall-demo-", dir=place)).resolve()
     return asyncio.run(_run(console, directory))
+
+
+def page() -> Console:
+    """Where the story is told; what it prints is taken literally."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 async def _run(console: Console, directory: Path) -> int:
@@ -46,7 +51,7 @@ async def _run(console: Console, directory: Path) -> int:
     problem = ""
     try:
         await _story(scene)
-    except (Failed, errors.DomainError) as error:
+    except (Failed, errors.DomainError, OSError) as error:
         problem = str(error)
     except asyncio.CancelledError:
         problem = "interrupted"

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...host import loop, mounts, tree
 from ...model.errors import DomainError
 
-ROUNDS = 40
+PATIENCE = 10.0
 PAUSE = 0.1
 
 
@@ -19,12 +19,14 @@ def left_in(directory: Path) -> tuple[list[str], list[loop.LoopDevice]]:
     return mounted[::-1], devices
 
 
-def sweep(directory: Path) -> list[str]:
+def sweep(directory: Path, patience: float = PATIENCE) -> list[str]:
     """The directory is gone with all that was mounted in it; what resisted, in words, otherwise.
 
-    A volume's device holds a file of the pool open, so what can go goes first and the rest is tried again.
+    A volume's device holds a file of the pool open, so what can go goes first and the rest is tried again. A mount
+    namespace that somebody made meanwhile has copies of our mounts, and keeps their devices until it ends.
     """
-    for _ in range(ROUNDS):
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
         mounted, devices = left_in(directory)
         if not mounted and not devices:
             break
