@@ -39,8 +39,7 @@ def delete(paths: Sequence[str]) -> set[int]:
 
 def wait(home: str, gone: set[int], progress: Progress) -> bool:
     """The space of the deleted subvolumes ``gone`` is free; False when stopped before. Busy, HostFailed."""
-    # Also wakes the cleaner, which else comes by twice a minute.
-    btrfs.commit(home)
+    btrfs_cleaner.wake(home)
     waiting = left = gone & btrfs_cleaner.pending(home)
     since, rounds = time.monotonic(), 0
     while left:
@@ -53,6 +52,8 @@ def wait(home: str, gone: set[int], progress: Progress) -> bool:
             )
         time.sleep(PAUSES[min(rounds, len(PAUSES) - 1)])
         rounds += 1
+        if rounds % len(PAUSES) == 0:
+            btrfs_cleaner.wake(home)
         left = waiting & btrfs_cleaner.pending(home)
         if left != waiting:
             waiting, since = left, time.monotonic()

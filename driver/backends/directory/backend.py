@@ -8,7 +8,7 @@ in but through a mount of ours. Peers (hostpath, NFS) choose the same mode. Size
 |---|---|
 | renamed into the trash, both directories synced | trash; the purge goes on |
 | wiped as asked | trash, wiped again by the next purge |
-| removed; where ``wipe=discard``: synced and trimmed | nothing, and one trim more by the next purge |
+| removed; where ``wipe=discard``: trimmed | nothing, and one trim more by the next purge |
 """
 
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...host import files, freeze, fsprobe, reflink, tree, trim, walk
+from ...host import files, fsprobe, reflink, tree, trim, walk
 from ...host import space as host_space
 from ...host.failure import during
 from ...model import errors, ids
@@ -142,7 +142,6 @@ class DirectoryBackend:
             contents.remove(path)
         files.fsync_dir(self._layout.trash)
         if wipe == "discard":
-            freeze.sync_filesystem(self._layout.path)
             trim.fitrim(self._layout.path)
         self._layout.refill_reserve()
 
