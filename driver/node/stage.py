@@ -14,6 +14,7 @@ A block volume ends with the note; a directory is bound in place of attached, fo
 unmounted, detached, the note dropped.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -34,6 +35,9 @@ from . import formatting, growth, paths, staged, targets
 from .reach import Reach
 
 T = TypeVar("T")
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between tries to free an unmounted device. A container that is being started has a copy of every mount of the
+host, ours too, until it has turned its root directory; a device is not free before that."""
 log = structlog.get_logger()
 
 
@@ -166,6 +170,13 @@ class Stage:
         except errors.NotFound:
             return
         assert isinstance(pool.backend, base.Devices)
+        for pause in PAUSES:
+            try:
+                await pool.run(pool.backend.detach, volume)
+            except errors.InUse:
+                await asyncio.sleep(pause)
+            else:
+                return
         await pool.run(pool.backend.detach, volume)
 
     async def _unstage_unnoted(self, volume_id: str, path: str) -> None:

@@ -174,3 +174,18 @@ async def test_a_dead_fuse_mount_at_the_target_is_replaced(image_node: rig.Node)
         rig.write(target, "alive")
         await image_node.plugin.unpublish(volume.id, target)
     assert not os.path.lexists(target)
+
+
+async def test_a_container_being_started_does_not_fail_an_unstage(image_node: rig.Node) -> None:
+    """runc copies the host's mounts for a moment, and with them keeps an unmounted volume's device busy."""
+    volume = await image_node.create("volume", EXT4)
+    staging = image_node.staging("s")
+    await image_node.plugin.stage(volume.id, staging, EXT4.capability)
+    starting = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", "echo; exec sleep 0.3"], stdout=subprocess.PIPE, text=True
+    )
+    with starting:
+        assert starting.stdout is not None
+        starting.stdout.readline()
+        await image_node.plugin.unstage(volume.id, staging)
+        assert image_node.engine.uses.of(volume.id) is None
