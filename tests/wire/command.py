@@ -1,14 +1,24 @@
-"""The command ``holdall`` as a person uses it: in this process where that is as good, as a program of its own otherwise."""
+"""The command ``holdall`` as a person uses it: in this process where that is as good, as a program of its own otherwise.
+
+The fixtures are for the tests that import them.
+"""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from driver.cli import root
+from driver.cli.demo.sweep import sweep
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -56,6 +66,45 @@ class Holdall:
         assert said.err.startswith("holdall: ")
         assert said.err.count("\n") == 1, "an error is one line"
         return said.err.removeprefix("holdall: ").strip()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory short enough for sockets, in which nothing stays mounted."""
+    made = Path(tempfile.mkdtemp(prefix="hold-", dir="/tmp"))
+    try:
+        yield made
+    finally:
+        left = sweep(made, 40.0)
+    assert left == []
+
+
+@pytest.fixture
+def holdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, directory: Path) -> Holdall:
+    """Commands to the driver in ``directory``."""
+    monkeypatch.setenv("CSI_ENDPOINT", f"unix://{directory}/csi.sock")
+    monkeypatch.setenv("HOLDALL_STATE_DIR", f"{directory}/state")
+    return Holdall(capsys)
+
+
+@pytest.fixture
+def hung(directory: Path) -> Iterator[tuple[Path, int]]:
+    """A FUSE mount, and the pid of the process that can be stopped to hang it."""
+    below, mount = directory / "below", directory / "fuse"
+    below.mkdir()
+    mount.mkdir()
+    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
+    try:
+        until = time.monotonic() + 10
+        while not os.path.ismount(mount):
+            assert time.monotonic() < until, "bindfs did not mount"
+            time.sleep(0.02)
+        yield mount, process.pid
+    finally:
+        process.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
+        process.kill()
+        process.wait(10)
 
 
 def program(*arguments: object, environment: dict[str, str] | None = None) -> Said:

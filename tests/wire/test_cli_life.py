@@ -3,9 +3,7 @@
 import os
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,30 +11,14 @@ import grpc
 import pytest
 
 from csi.v1 import csi_pb2 as csi
-from driver.cli.demo.sweep import left_in, sweep
+from driver.cli.demo.sweep import left_in
 from tests.daemon import Daemon, Stubs
 
-from .command import Holdall
+from .command import Holdall, directory, holdall, hung
+
+__all__ = ["directory", "holdall", "hung"]
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory short enough for sockets, in which nothing stays mounted."""
-    made = Path(tempfile.mkdtemp(prefix="hold-", dir="/tmp"))
-    try:
-        yield made
-    finally:
-        left = sweep(made, 40.0)
-    assert left == []
-
-
-@pytest.fixture
-def holdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, directory: Path) -> Holdall:
-    monkeypatch.setenv("CSI_ENDPOINT", f"unix://{directory}/csi.sock")
-    monkeypatch.setenv("HOLDALL_STATE_DIR", f"{directory}/state")
-    return Holdall(capsys)
 
 
 def request(name: str, pool: str = "") -> csi.CreateVolumeRequest:
@@ -116,26 +98,6 @@ def test_a_killed_driver_comes_back_with_everything(directory: Path, holdall: Ho
         holdall.well("snapshot", "delete", "cut")
         holdall.well("volume", "delete", "data")
         assert daemon.stop() == 0
-
-
-@pytest.fixture
-def hung(directory: Path) -> Iterator[tuple[Path, int]]:
-    """A FUSE mount, and the pid of the process that can be stopped to hang it."""
-    below, mount = directory / "below", directory / "fuse"
-    below.mkdir()
-    mount.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
-    try:
-        until = time.monotonic() + 10
-        while not os.path.ismount(mount):
-            assert time.monotonic() < until, "bindfs did not mount"
-            time.sleep(0.02)
-        yield mount, process.pid
-    finally:
-        process.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
-        process.kill()
-        process.wait(10)
 
 
 def test_a_second_signal_ends_it_at_once(directory: Path, hung: tuple[Path, int]) -> None:
