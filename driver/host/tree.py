@@ -19,6 +19,7 @@ FLAGS = struct.Struct("l")
 APPEND_OR_IMMUTABLE = 0x20 | 0x10
 
 INSIDE = beneath.RESOLVE_BENEATH | beneath.RESOLVE_NO_SYMLINKS | beneath.RESOLVE_NO_XDEV
+CHANGED = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 # A tree may be deeper than a process may have descriptors: what lies below this is moved up first.
 DEPTH = 64
 # A directory can fill again while somebody still writes into it.
@@ -76,18 +77,14 @@ class _Removal:
                     raise _mounted(above, name) from error
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
-                unlink_at(above, name)
+                inner = -1
+            if inner >= 0:
+                try:
+                    self.contents(inner, depth)
+                finally:
+                    os.close(inner)
+            if _gone(unlink_at if inner < 0 else rmdir_at, above, name):
                 return
-            try:
-                self.contents(inner, depth)
-            finally:
-                os.close(inner)
-            try:
-                rmdir_at(above, name)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
             if depth == 0 and self.moved:
                 self.moved = False
             else:
@@ -102,7 +99,7 @@ class _Removal:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
-                    unlink_at(directory, entry.name)
+                    _gone(unlink_at, directory, entry.name)
                 elif depth < DEPTH or not self.lift(directory, entry.name):
                     self.directory(directory, entry.name, depth + 1)
 
@@ -115,9 +112,21 @@ class _Removal:
                 raise _mounted(directory, name) from error
             if error.errno == errno.EXDEV:
                 return False
-            raise
+            if error.errno != errno.ENOENT:
+                raise
         self.moved = True
         return True
+
+
+def _gone(remove: Callable[[int, str], None], directory: int, name: str) -> bool:
+    """Remove a name; False if it has become something else meanwhile, or was filled again: the next round sees to it."""
+    try:
+        remove(directory, name)
+    except OSError as error:
+        if error.errno not in CHANGED:
+            raise
+        return False
+    return True
 
 
 def _remove(remove: Callable[..., None], directory: int, name: str) -> None:
