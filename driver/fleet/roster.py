@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 LOOK = 5.0
 """Seconds between two looks at a node."""
+GLIMPSE = 0.5
+"""Seconds a node known to be lost has to be back, when a call asks for it: one that hangs must not hold up the answer."""
 DOUBT = 1.0
 """Seconds within which a look at all nodes is not repeated, however many unknown ids are asked for."""
 
@@ -28,6 +30,8 @@ class Member(Generic[N]):
         self.description = known
         self.problem = f"node {node.name} was not asked yet"
         """Why it does not answer, naming it; empty while it does."""
+        self.lost_before = False
+        """Whether the last look found it lost."""
         self.looking: asyncio.Task[None] | None = None
 
     @property
@@ -155,15 +159,23 @@ class Roster(Generic[N]):
             await self.look_again()
 
     async def look_again(self) -> None:
-        """Every node was asked just now."""
+        """Every node was asked just now; those that were lost before had only a glimpse's time to answer."""
         self._looked_at_all = self._clock()
-        await asyncio.gather(*(self.look(member) for member in self.all()))
+        known_lost = [self._begin_look(member) for member in self.all() if member.lost_before]
+        others = [self._begin_look(member) for member in self.all() if not member.lost_before]
+        if others:
+            await asyncio.wait(others)
+        if known_lost:
+            await asyncio.wait(known_lost, timeout=GLIMPSE)
 
     async def look(self, member: Member[N]) -> None:
-        """The member was asked, by this call or by one already under way."""
+        """The member was asked, by this call or by one already under way; as ``look_again`` for a lost one."""
+        await asyncio.wait({self._begin_look(member)}, timeout=GLIMPSE if member.lost_before else None)
+
+    def _begin_look(self, member: Member[N]) -> asyncio.Task[None]:
         if member.looking is None:
             member.looking = asyncio.ensure_future(self._look(member))
-        await asyncio.shield(member.looking)
+        return member.looking
 
     async def _look(self, member: Member[N]) -> None:
         try:
@@ -171,7 +183,7 @@ class Roster(Generic[N]):
         except errors.DomainError as error:
             if member.alive:
                 log.warning("node lost", node=member.name, message=error.message)
-            member.problem = error.message
+            member.problem, member.lost_before = error.message, True
         else:
             await self._found(member, found)
         finally:
@@ -180,15 +192,22 @@ class Roster(Generic[N]):
     async def _found(self, member: Member[N], found: Description) -> None:
         before = member.pool_ids
         news = not member.alive or member.pool_ids != {view.id for view in found.pools}
-        member.description, member.problem = found, ""
+        member.description, member.problem, member.lost_before = found, "", False
         self._settle(member)
+        for gone in before - member.pool_ids:
+            if self._homes.get(gone) is member:
+                del self._homes[gone]
         if news:
             log.info("node answers", node=member.name, node_id=found.node_id, pools=sorted(member.pool_ids))
-            await self._memory.describe(member.name, found)
-            for gone in before - member.pool_ids:
-                if self._homes.get(gone) is member:
-                    del self._homes[gone]
+            await self._remember(member, found)
             await self._changed(member)
+
+    async def _remember(self, member: Member[N], found: Description) -> None:
+        try:
+            await self._memory.describe(member.name, found)
+        except errors.DomainError as error:
+            # It answers all the same; only after a restart while it is lost would it be a stranger.
+            log.warning("node not remembered", node=member.name, message=error.message)
 
     def _settle(self, member: Member[N]) -> None:
         """Its pools are on it: said by itself just now, or remembered and nobody else says so."""

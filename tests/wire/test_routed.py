@@ -1,6 +1,7 @@
 """A controller over two nodes, all real processes: calls by id and by name, lists, a lost node."""
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,6 +164,26 @@ def _until(true: Callable[[], bool], patience: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_hung_node_holds_up_nobody(two: Fleet) -> None:
+    """Issue: a lost node never blocks calls to others: also one that still takes connections and does not answer."""
+    control = two.stubs.controller
+    on_a, on_b = create(two.stubs, "on-a", on="a"), create(two.stubs, "on-b", on="b")
+    two.nodes["a"].signal(signal.SIGSTOP)
+    listed(two.stubs)  # finds out that it hangs
+
+    began = time.monotonic()
+    assert listed(two.stubs) == sorted([on_a.volume_id, on_b.volume_id])
+    assert home(create(two.stubs, "anywhere")) == "node-b"
+    control.ControllerGetVolume(csi.ControllerGetVolumeRequest(volume_id=on_b.volume_id), timeout=20)
+    assert control.GetCapacity(csi.GetCapacityRequest(), timeout=20).available_capacity > 0
+    lost = code_of(control.ControllerGetVolume, csi.ControllerGetVolumeRequest(volume_id=on_a.volume_id))
+    assert (lost[0], "node-a" in lost[1]) == (Code.UNAVAILABLE, True)
+    assert time.monotonic() - began < 5
+
+    two.nodes["a"].signal(signal.SIGCONT)
+    _until(lambda: _has(two.stubs, on_a), patience=10.0)
 
 
 def test_a_retry_follows_its_placement_after_the_controller_was_killed(two: Fleet) -> None:

@@ -21,9 +21,9 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 LOOK = 3.0
-"""Seconds a node has to say who it is; one that takes longer counts as lost until it answers again."""
-READ = 20.0
-"""Seconds a node has for a page of a list or its capacity."""
+"""Seconds a node has to say who it is, or what room it has; one that takes longer counts as lost until it answers."""
+READ = 10.0
+"""Seconds a node has for a page of a list."""
 CALL = 300.0
 """Seconds a call that is passed on may take when its caller set no deadline."""
 
@@ -59,7 +59,7 @@ class Peer:
                 parameters=query.parameters,
                 accessible_topology=csi.Topology(segments=query.topology) if query.topology else None,
             ),
-            timeout=min(READ, deadline.remaining(READ)),
+            timeout=min(LOOK, deadline.remaining(LOOK)),
         )
         return Room(found.available_capacity, found.maximum_volume_size.value, found.minimum_volume_size.value)
 
