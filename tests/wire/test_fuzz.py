@@ -4,6 +4,7 @@ import contextlib
 import random
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +115,7 @@ def rpcs(service: str) -> list[tuple[str, type[Message]]]:
     return [(one.name, GetMessageClass(one.input_type)) for one in found]
 
 
-def once(stubs: Stubs, service: str, guesser: Guesser, chance: random.Random) -> None:
+def once(daemon: Daemon, stubs: Stubs, service: str, guesser: Guesser, chance: random.Random) -> None:
     """One random request, and all that must hold of its answer."""
     name, kind = chance.choice(rpcs(service))
     request = guesser.request(kind)
@@ -127,10 +128,16 @@ def once(stubs: Stubs, service: str, guesser: Guesser, chance: random.Random) ->
                 limits.check(answer)
     except grpc.RpcError as error:
         said = f"{name} answered {error.code().name}: {error.details()}\n{text_format.MessageToString(request)[:3000]}"
-        assert error.code() not in FORBIDDEN, said
+        assert error.code() not in FORBIDDEN, said + _traceback(daemon)
         assert error.details(), said
         assert SECRET not in error.details(), said
         assert "grpc-status-details-bin" not in {key for key, _ in error.trailing_metadata()}, said
+
+
+def _traceback(daemon: Daemon) -> str:
+    """What the log says of the last call that broke."""
+    time.sleep(0.2)
+    return next((str(line["exception"]) for line in reversed(daemon.lines) if "exception" in line), "")
 
 
 def check(daemon: Daemon, sandbox: Path) -> None:
@@ -162,8 +169,8 @@ def test_random_requests_are_answered_as_csi_says(
     with Stubs(daemon.endpoint) as stubs:
         for number in range(20_000 if full_proof else 600):
             if number % 10 == 0 and service != "Controller":
-                once(stubs, "Controller", maker, chance)  # something to be asked about
-            once(stubs, service, guesser, chance)
+                once(daemon, stubs, "Controller", maker, chance)  # something to be asked about
+            once(daemon, stubs, service, guesser, chance)
     check(daemon, sandbox)
 
 
@@ -177,7 +184,7 @@ def test_random_requests_to_all_services_at_once(daemon: Daemon, sandbox: Path, 
         guesser.known = shared
         with Stubs(daemon.endpoint) as stubs:
             for _ in range(5000 if full_proof else 75):
-                once(stubs, chance.choice(list(SERVICES)), guesser, chance)
+                once(daemon, stubs, chance.choice(list(SERVICES)), guesser, chance)
 
     with ThreadPoolExecutor(8) as callers:
         for done in [callers.submit(caller, number) for number in range(8)]:
