@@ -175,6 +175,7 @@ def btrfs(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
 @contextmanager
 def btrfs_own(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
     """Subvolumes in a btrfs image of the pool's own."""
+    scratch.mkdir(exist_ok=True)
     root = scratch / "state"
     image = scratch / "pool.img"
     config = _config("btrfs", options={"image": str(image), "size": filesystems.size("own"), "host_floor": 0})

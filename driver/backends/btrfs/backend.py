@@ -1,25 +1,19 @@
 """A pool whose volumes are subvolumes of a btrfs filesystem: somebody's, or one of its own in an image.
 
-A new volume is made beside and renamed into place, so that what is in place has its mode (0777 under parents of 0700, as
-in the directory backend, and for the same reason). The ledger keeps btrfs's checksums: without copy-on-write
-(``chattr +C``) a commit took 0.75 instead of 0.95 ms, which is not worth records whose damage nobody sees.
+The ledger keeps btrfs's checksums: without copy-on-write (``chattr +C``) a commit took 0.75 instead of 0.95 ms, which is
+not worth records whose damage nobody sees.
 
 | step of a delete | a crash after it leaves |
 |---|---|
 | a snapshot made writable: btrfs renames no read-only one | a snapshot without record; the start goes on |
 | renamed into the trash, committed | trash; the purge goes on (purge.py) |
-
-| step of a restore or clone | a crash after it leaves |
-|---|---|
-| snapshot of the source in place, of one moment and durable | a volume without limit that nobody lists; a retry goes on |
-| limit and compression set, committed | the volume, not listed; a retry finds it |
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ...host import btrfs, files, fsprobe, trim, walk
+from ...host import btrfs, fsprobe, trim
 from ...host import space as host_space
 from ...host.failure import during
 from ...model import errors, sizes
@@ -32,13 +26,15 @@ from ..base import Entry, Progress, Shape
 from ..layout import Layout
 from ..own_image import OwnImage
 from ..tree_size import Sizes
-from . import compression, configuration, contents, keys, purge
+from . import configuration, contents, keys, purge
+from .births import Births
 from .quota import Quota
 
-ROOT_MODE = 0o777
 LEAST = sizes.MIB
 """Least size of a volume: of a limit this small all but 32 KiB could be written (measured)."""
 OWN_MOUNT_OPTIONS = ("noatime",)
+SLACK = 20
+"""An own image gives back without a purge what is free inside and not on the host, once it is this part of the whole."""
 
 
 class BtrfsBackend:
@@ -52,6 +48,7 @@ class BtrfsBackend:
         chosen = configuration.read(config)
         self._layout = Layout(config.name, root)
         self._quota = Quota(config.name, chosen.quota)
+        self._births = Births(self._layout, self._quota)
         self._sizes = Sizes()
         self._discards = True
         self._own: OwnImage | None = None
@@ -77,7 +74,7 @@ class BtrfsBackend:
             if os.path.isdir(path):
                 self._check_filesystem(path)
             self._layout.open(path)
-            files.make_dir(self._partial)
+            self._births.open()
             self._quota.enable(path)
             self._discards = trim.discard_supported(path)
         except BaseException:
@@ -104,7 +101,7 @@ class BtrfsBackend:
     def allocated(self) -> int:
         self._layout.check_present()
         used = host_space.space(self._layout.path).used
-        directories = (self._layout.volumes, self._layout.snapshots, self._layout.trash, self._partial)
+        directories = (self._layout.volumes, self._layout.snapshots, self._layout.trash, self._births.partial)
         return self._quota.taken(self.home, contents.numbers(directories), used)
 
     def ailments(self) -> Sequence[Ailment]:
@@ -122,10 +119,14 @@ class BtrfsBackend:
         return found
 
     def chores(self) -> Sequence[tuple[str, Callable[[Progress], None]]]:
+        """A rescan when the figures are wrong; and the host gets back what users freed, once it is much."""
         path = self._layout.path
-        return (
-            [("rescan", lambda progress: self._quota.rescan(path, progress))] if self._quota.wants_rescan(path) else []
-        )
+        due: list[tuple[str, Callable[[Progress], None]]] = []
+        if self._quota.wants_rescan(path):
+            due.append(("rescan", lambda progress: self._quota.rescan(path, progress)))
+        if self._own and self._own.reclaimable() > self._own.room().total // SLACK:
+            due.append(("reclaim", lambda progress: self.reclaim()))
+        return due
 
     def reclaim(self) -> None:
         if self._own:
@@ -144,19 +145,10 @@ class BtrfsBackend:
         return Shape(kind=kind, fs_type="btrfs", attributes=attributes, minimum=LEAST)
 
     def ensure_created(self, volume: Volume) -> None:
-        path = self._layout.volume(volume.id)
-        if walk.look(path) is None:
-            new = f"{self._partial}/{volume.id}"
-            purge.delete([new])
-            btrfs.create_subvolume(self._partial, volume.id, ROOT_MODE)
-            self._complete(new, volume)
-            files.rename(new, path)
-        else:
-            self._complete(path, volume)
+        self._births.ensure_created(volume)
 
     def exists(self, volume: Volume) -> bool:
-        self._layout.check_present()
-        return btrfs.is_subvolume(self._layout.volume(volume.id))
+        return self._births.exists(volume)
 
     def volume_ailments(self, volume: Volume) -> Sequence[Ailment]:
         path = self._layout.volume(volume.id)
@@ -172,13 +164,13 @@ class BtrfsBackend:
 
     def contents(self) -> Iterator[Entry]:
         self._layout.check_present()
-        yield from contents.entries(self._layout, self._partial, self._quota)
+        yield from contents.entries(self._layout, self._births.partial, self._quota)
 
     def ensure_trashed(self, volume: Volume, trash_id: str) -> None:
         path = self._layout.volume(volume.id)
         self._sizes.forget(path)
         self._layout.move_to_trash(path, self._layout.trashed(trash_id))
-        self._layout.move_to_trash(f"{self._partial}/{volume.id}", self._layout.trashed(trash_id, ".partial"))
+        self._layout.move_to_trash(f"{self._births.partial}/{volume.id}", self._layout.trashed(trash_id, ".partial"))
 
     def trash_allocated(self, trash_id: str) -> int:
         places = (self._layout.trashed(trash_id, suffix) for suffix in ("", ".partial"))
@@ -210,19 +202,16 @@ class BtrfsBackend:
         return True
 
     def ensure_cut(self, snapshot: Snapshot, source: Volume) -> None:
-        if not self.snapshot_exists(snapshot):
-            btrfs.snapshot(self._found(source), self._layout.snapshots, snapshot.id, read_only=True)
-        btrfs.commit(self.home)
+        self._births.ensure_cut(snapshot, source)
 
     def ensure_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
-        self._clone(volume, snapshot)
+        self._births.ensure_cloned(volume, snapshot)
 
     def ensure_volume_from_volume(self, volume: Volume, source: Volume) -> None:
-        self._clone(volume, source)
+        self._births.ensure_cloned(volume, source)
 
     def snapshot_exists(self, snapshot: Snapshot) -> bool:
-        self._layout.check_present()
-        return btrfs.is_subvolume(self._layout.snapshot(snapshot.id))
+        return self._births.exists(snapshot)
 
     def snapshot_allocated(self, snapshot: Snapshot, source: Volume | None) -> int:
         path = self._layout.snapshot(snapshot.id)
@@ -241,7 +230,7 @@ class BtrfsBackend:
     # Expansion, Attributes, Usage.
 
     def ensure_resized(self, volume: Volume, size: int) -> None:
-        if self._quota.raise_limit(self._found(volume), size):
+        if self._quota.raise_limit(self._births.found(volume), size):
             btrfs.commit(self.home)
 
     def needs_node(self, volume: Volume) -> bool:
@@ -251,7 +240,7 @@ class BtrfsBackend:
         return volume.attributes | settings.changed(self._keys, changes, self._words)
 
     def ensure_attributes(self, volume: Volume, attributes: dict[str, str]) -> None:
-        self._compress(self._found(volume), attributes)
+        self._births.compress(self._births.found(volume), attributes)
         btrfs.commit(self.home)
 
     def usage(self, volume: Volume) -> tuple[int, int]:
@@ -265,10 +254,6 @@ class BtrfsBackend:
         return self._quota.counts
 
     # What these share.
-
-    @property
-    def _partial(self) -> str:
-        return f"{self._layout.home}/partial"
 
     @property
     def _words(self) -> str:
@@ -286,27 +271,5 @@ class BtrfsBackend:
             )
         self._quota.check(path)
 
-    def _found(self, thing: Volume | Snapshot) -> str:
-        """Where it lies. DataDamaged when it is not there."""
-        path = self._layout.volume(thing.id) if isinstance(thing, Volume) else self._layout.snapshot(thing.id)
-        if not btrfs.is_subvolume(path):
-            self._layout.check_present()
-            raise errors.DataDamaged(f"the subvolume of {thing.id} is missing: {path}")
-        return path
-
     def _used(self, path: str) -> int:
         return self._quota.referenced(path) if self._quota.counts else self._sizes.of(path)
-
-    def _clone(self, volume: Volume, source: Volume | Snapshot) -> None:
-        if not self.exists(volume):
-            btrfs.snapshot(self._found(source), self._layout.volumes, volume.id, read_only=False)
-        self._complete(self._layout.volume(volume.id), volume)
-        btrfs.commit(self.home)
-
-    def _complete(self, path: str, volume: Volume) -> None:
-        self._compress(path, volume.attributes)
-        self._quota.limit(path, volume.size)
-
-    def _compress(self, path: str, attributes: dict[str, str]) -> None:
-        if algorithm := attributes.get(compression.KEY):
-            compression.ensure(path, algorithm)

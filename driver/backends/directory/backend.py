@@ -121,6 +121,7 @@ class DirectoryBackend:
 
     def ensure_created(self, volume: Volume) -> None:
         path = self._layout.volume(volume.id)
+        self._layout.check_present()
         if walk.look(path) is not None:
             return
         # Renamed into place, so that a directory in place is known to have its mode, and keeps what its user gave it.
