@@ -22,7 +22,9 @@ __all__ = [
     "LoopDevice",
     "all_devices",
     "attach",
+    "attach_anew",
     "buffer_io",
+    "check",
     "detach",
     "find",
     "make_anew",
@@ -59,16 +61,21 @@ def attach(path: str, *, read_only: bool = False) -> LoopDevice:
     another block size, offset or access than asked, InvalidArgument when the file's size is not a multiple of 4096,
     HostFailed.
     """
+    found = find(path)
+    if found is None:
+        return attach_anew(path, read_only=read_only)
+    check(found, path, read_only)
+    return found
+
+
+def attach_anew(path: str, *, read_only: bool = False) -> LoopDevice:
+    """Like attach, for a caller that knows the file has no device: looking would cost time for every device there is."""
     with during(f"opening {path}"):
         seen = os.stat(path)
     if seen.st_size % BLOCK_SIZE or not stat.S_ISREG(seen.st_mode):
         message = f"{path} is no file of whole {BLOCK_SIZE}-byte blocks: {seen.st_size} bytes"
         raise InvalidArgument(message)
-    found = find(seen)
-    if found is None:
-        return configure(path, _flags(read_only))
-    _check(found, path, read_only)
-    return found
+    return configure(path, _flags(read_only))
 
 
 def find(file: str | os.stat_result) -> LoopDevice | None:
@@ -245,7 +252,8 @@ def _configured(number: int, backing: int, flags: int) -> bool:
     return True
 
 
-def _check(device: LoopDevice, path: str, read_only: bool) -> None:
+def check(device: LoopDevice, path: str, read_only: bool) -> None:
+    """FailedPrecondition unless the device that has the file at ``path`` is as attach would make it."""
     found = []
     with during(f"reading the block size of {device.path}"):
         for name, wanted in (("queue/logical_block_size", BLOCK_SIZE), ("loop/offset", 0), ("loop/sizelimit", 0)):

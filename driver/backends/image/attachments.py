@@ -14,8 +14,8 @@ Key = tuple[int, int]
 
 
 class Attachments:
-    """Loop devices of one pool's images. Only this process attaches them, so what it did not see at its start or do itself
-    is not there; a device somebody else gave an image is found when the volume is attached or purged."""
+    """Loop devices of one pool's images. Only this process attaches them (it holds the pool's lock), so what it did not
+    see at its start or do itself is not there: looking through all devices at every attach would cost 70 µs for each."""
 
     def __init__(self, images: Images, direct_io: str) -> None:
         self._images = images
@@ -32,15 +32,15 @@ class Attachments:
         with during(f"looking at {path}"):
             found = os.stat(path)
         key = (found.st_dev, found.st_ino)
-        device = self._verified(key) or loop.find(found)
+        device = self._verified(key)
         if device is None:
             device = self._attach(path, read_only)
         else:
             if device.read_only and not read_only:
                 loop.detach(device)
                 device = self._attach(path, read_only)
-            # Checks its block size as well: a device with another one would change what the filesystem may be.
-            device = loop.attach(path, read_only=device.read_only)
+            # A device with another block size would change what the filesystem may be.
+            loop.check(device, path, device.read_only)
             loop.refresh_size(device)
         self._known[key] = device
         if keeps_blocks(volume):
@@ -76,7 +76,7 @@ class Attachments:
             files.fsync_file(device.path)
 
     def _attach(self, path: str, read_only: bool) -> loop.LoopDevice:
-        device = loop.attach(path, read_only=read_only)
+        device = loop.attach_anew(path, read_only=read_only)
         if self._direct_io == "on" and not device.direct_io:
             with contextlib.suppress(InUse):
                 loop.detach(device)
