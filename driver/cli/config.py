@@ -49,6 +49,7 @@ class _DefaultPool(msgspec.Struct):
     name: str = "default"
     device_class: str = ""
     thin_factor: _Factor = 1.0
+    floor: int | str = 0
     schedulable: bool = True
 
 
@@ -85,7 +86,8 @@ def load(path: str, given: Mapping[str, str]) -> Config:
     where = {key: f"{path}: $.{key}" for key in settings}
     for key, value in given.items():
         if value:
-            settings[key] = value
+            # A shell's words are relative to where it stands; a file stands nowhere in particular.
+            settings[key] = os.path.abspath(value) if key == "state_dir" else value
             where[key] = f"--{key.replace('_', '-')}"
     settings.setdefault("node_id", socket.gethostname())
     settings.setdefault("state_dir", STATE_DIR)
@@ -160,6 +162,7 @@ def _pools(path: str, tables: Sequence[dict[str, Any]]) -> Iterator[PoolConfig]:
 def _check_default_pool(path: str, table: dict[str, Any]) -> None:
     pool = _converted(table, _DefaultPool, path, "$.default_pool")
     _check_word(pool.name, NAME, f"{path}: $.default_pool.name")
+    _size(pool.floor, f"{path}: $.default_pool.floor")
     if pool.device_class:
         _check_word(pool.device_class, _DEVICE_CLASS, f"{path}: $.default_pool.device_class")
 

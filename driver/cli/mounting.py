@@ -87,15 +87,22 @@ async def mount(
 @ON_NODE
 @talks
 async def umount(session: Session, show: Show, target: str, state_dir: str) -> None:
-    """Unmount what is at TARGET, or VOLUME wherever it is mounted. Its data stays."""
+    """Unmount what is at TARGET, or VOLUME wherever "holdall mount" put it. Its data stays."""
     found = await _meant(session, target)
-    paths = [os.path.abspath(target)] if os.path.abspath(target) in found.targets else list(found.targets)
+    ours = found.staging_path == staging_of(state_dir, found.volume_id)
+    paths = [os.path.abspath(target)]
+    if paths[0] not in found.targets:
+        if not ours:
+            raise errors.FailedPrecondition(
+                f"volume {names.readable(found.volume_id)} was mounted by somebody else, at "
+                f"{', '.join(found.targets) or found.staging_path}; name the target to unmount it nevertheless"
+            )
+        paths = list(found.targets)
     for path in paths:
         await session.mounter.ask(
             session.mounter.node.NodeUnpublishVolume,
             csi.NodeUnpublishVolumeRequest(volume_id=found.volume_id, target_path=path),
         )
-    ours = found.staging_path == staging_of(state_dir, found.volume_id)
     if ours and len(paths) == len(found.targets):
         await _unstage(session, found.volume_id, found.staging_path)
     words = " and ".join(paths) or found.staging_path

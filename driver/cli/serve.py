@@ -1,6 +1,5 @@
 """Each role's parts, put together. A role imports its own parts and no others: the node carries nothing it does not use."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -167,5 +166,5 @@ def _make_directories(config: Config) -> None:
         os.makedirs(config.state_dir, mode=0o700, exist_ok=True)
     if config.endpoint == configuration.ENDPOINT:
         directory = os.path.dirname(configuration.ENDPOINT.removeprefix("unix://"))
-        with contextlib.suppress(FileExistsError), during(f"making {directory}"):
-            os.makedirs(directory, mode=0o755)
+        with during(f"making {directory}"):
+            os.makedirs(directory, mode=0o755, exist_ok=True)

@@ -203,6 +203,18 @@ def test_a_block_volume_is_mounted_as_a_device(holdall: Holdall, daemon: Daemon)
     holdall.well("volume", "delete", "raw")
 
 
+def test_what_somebody_else_mounted_is_unmounted_by_its_target_only(holdall: Holdall, daemon: Daemon) -> None:
+    """A pod must not lose its volume because somebody abbreviated a name."""
+    target = daemon.directory / "pod"
+    holdall.well("volume", "create", "of-a-pod", "--size", "4MiB")
+    elsewhere = ("--state-dir", daemon.directory / "kubelet")
+    holdall.well("mount", "of-a-pod", target, *elsewhere)
+    assert "was mounted by somebody else" in holdall.refused("umount", "of-a-pod")
+    assert os.path.ismount(target)
+    holdall.well("umount", target, *elsewhere)
+    holdall.well("volume", "delete", "of-a-pod")
+
+
 def test_what_is_not_mounted_cannot_be_unmounted_or_measured(holdall: Holdall, daemon: Daemon) -> None:
     """The sentence says which is meant."""
     assert "no volume is mounted at" in holdall.refused("umount", daemon.directory / "nothing")

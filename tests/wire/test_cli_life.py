@@ -117,6 +117,22 @@ def test_a_second_signal_ends_it_at_once(directory: Path, hung: tuple[Path, int]
             call.cancel()
 
 
+def test_it_can_be_ended_while_a_pool_keeps_it_from_starting(directory: Path, hung: tuple[Path, int]) -> None:
+    """SIGTERM before the ready line: no mutation can be under way, so it ends at once and cleanly."""
+    mount, pid = hung
+    daemon = Daemon(directory, config=pool(mount))
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as starter:
+        starting = starter.submit(daemon.start)
+        until = time.monotonic() + 20
+        while not daemon.socket.exists():
+            assert time.monotonic() < until, "it does not listen"
+            time.sleep(0.02)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(8.0) == 0
+        assert isinstance(starting.exception(), RuntimeError)
+
+
 def test_a_pool_of_another_state_directory_is_adopted_with_its_volumes(directory: Path, holdall: Holdall) -> None:
     """Not while its owner lives, who is named; then with everything in it, beside the default pool, and for good."""
     text = pool(directory / "disk", "disk", "directory")

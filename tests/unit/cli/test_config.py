@@ -162,6 +162,7 @@ def test_what_is_given_wins_over_the_file_and_empty_means_not_given(tmp_path: Pa
             "holdall.toml: $.node[1].name: 'a' is the name of another node already",
         ),
         ("[default_pool]\nthin_factor = 'x'", "holdall.toml: $.default_pool.thin_factor: expected float, got str"),
+        ("[default_pool]\nfloor = '1 elephant'", "holdall.toml: $.default_pool.floor: '1 elephant' is not a size"),
         ("driver_name = 'a/b'", "holdall.toml: $.driver_name: 'a/b' will not do"),
         ("state_dir = 'here'", "holdall.toml: $.state_dir: 'here' is not an absolute path"),
         ("endpoint = 'csi.sock'", "holdall.toml: $.endpoint: endpoint 'csi.sock' is not of the form unix:///PATH.sock"),
@@ -177,7 +178,12 @@ def test_a_wrong_file_is_refused_naming_the_place(tmp_path: Path, text: str, wor
 def test_a_wrong_option_is_refused_by_its_name(tmp_path: Path) -> None:
     """What did not come from the file is not blamed on it."""
     assert refusal(tmp_path, "", node_id="a b").startswith("--node-id: 'a b' will not do")
-    assert refusal(tmp_path, "", state_dir="x").startswith("--state-dir: 'x' is not an absolute path")
+    assert refusal(tmp_path, "", endpoint="x").startswith("--endpoint: endpoint 'x' is not of the form")
+
+
+def test_a_state_directory_given_on_the_command_line_may_be_relative(tmp_path: Path) -> None:
+    """To where the shell is; what holds for a process's whole life is absolute."""
+    assert read(tmp_path, "", state_dir="x").state_dir == f"{Path.cwd()}/x"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
