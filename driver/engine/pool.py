@@ -1,6 +1,7 @@
 """One pool we own: its backend, its ledger, its threads, its promises."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,8 @@ class Pool:
             return
         self.backend.open()
         try:
-            lock = owner.Lock.acquire(f"{self.backend.home}/lock", f"pool {self.name} on node {self.node_id}")
+            holder = f"pid {os.getpid()}, as pool {self.name} of node {self.node_id}"
+            lock = owner.Lock.acquire(f"{self.backend.home}/lock", holder)
             try:
                 ledger = choose.open_ledger(self.backend.home)
                 try:

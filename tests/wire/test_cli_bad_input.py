@@ -74,7 +74,10 @@ def full(tmp_path: Path) -> Iterator[Path]:
         ),
         (pool("/srv/a", backend="tape"), "holdall.toml: $.pool[0].backend: 'tape' is not known; known are btrfs,"),
         (pool("/srv/a", more='color = "x"'), "holdall.toml: $.pool[0].color: pool a: backend image has no key 'color'"),
-        (pool("/srv/a", more='provisioning = "fat"'), "holdall.toml: $.pool[0].provisioning: pool a: 'provisioning' = 'fat'"),
+        (
+            pool("/srv/a", more='provisioning = "fat"'),
+            "holdall.toml: $.pool[0].provisioning: pool a: 'provisioning' = 'fat'",
+        ),
         ("[default_pool]\ncolour = 1", "colour"),
         ('metrics_address = "here"', "metrics"),
     ],
@@ -141,7 +144,7 @@ def test_a_second_driver_on_a_pool_is_refused_naming_the_first(socket_path: Path
     with Daemon(socket_path / "d", config=pool(path), node_id="node-a") as first:
         message = refusal(start(socket_path, pool(path)), CANNOT_START)
         assert str(path) in message
-        assert "node node-a" in message
+        assert f"pid {first.pid}, as pool a of node node-a" in message
         assert first.running
         assert first.stop() == 0
 
