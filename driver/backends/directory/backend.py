@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...host import files, fsprobe, reflink, tree, trim, walk
+from ...host import files, fsprobe, mounts, reflink, tree, trim, walk
 from ...host import space as host_space
 from ...host.failure import during
 from ...model import errors, ids
@@ -50,6 +50,12 @@ class Facts(msgspec.Struct, frozen=True):
     fs_type: str
     shares: bool
     discards: bool
+    journals_data: bool
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether new data of a file is known to lie where its old data did, and nowhere else."""
+        return self.fs_type in IN_PLACE and not self.shares and not self.journals_data
 
 
 class DirectoryBackend:
@@ -73,6 +79,7 @@ class DirectoryBackend:
             fs_type=found.name,
             shares=not found.is_network and reflink.supported(self._layout.home),
             discards=not found.is_network and trim.discard_supported(self._layout.path),
+            journals_data=_journals_data(self._layout.path),
         )
 
     def close(self) -> None:
@@ -243,7 +250,7 @@ class DirectoryBackend:
         refused: dict[str, str] = {}
         if self._facts and not self._facts.discards:
             refused["discard"] = f"nothing below its {self._facts.fs_type} takes discards"
-        if self._facts and (self._facts.fs_type not in IN_PLACE or self._facts.shares):
+        if self._facts and not self._facts.overwrites:
             refused["zero"] = f"its {self._facts.fs_type} may keep old data when a file is overwritten"
         return {"wipe": settings.Setting("none", ("none", "discard", "zero"), refused)}
 
@@ -267,3 +274,10 @@ class DirectoryBackend:
     def _trash(self, path: str, object_id: str, trash_id: str) -> None:
         self._layout.move_to_trash(path, self._layout.trashed(trash_id))
         self._layout.move_to_trash(f"{self._partial}/{object_id}", self._layout.trashed(trash_id, ".partial"))
+
+
+def _journals_data(path: str) -> bool:
+    """Whether the filesystem of ``path`` writes data twice, and so keeps a copy in its journal (ext4(5), data=journal)."""
+    with during(f"looking at {path}"):
+        device = os.stat(path).st_dev
+    return any("data=journal" in one.super_options for one in mounts.mountinfo() if one.dev == device)

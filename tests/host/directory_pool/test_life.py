@@ -168,6 +168,19 @@ def test_a_wipe_that_would_not_wipe_is_refused(make_pool: MakePool, fs_type: str
             assert shape.attributes == {"wipe": wipe}
 
 
+def test_zeros_are_refused_where_data_is_journalled(scratch: Scratch) -> None:
+    """ext4 with data=journal keeps a second copy of what was written, out of reach of any overwriting."""
+    made = scratch.formatted("ext4")
+    mounts.ensure_mounted(made.device.path, made.path, "ext4", ["data=journal"])
+    pool = DirectoryBackend(PoolConfig(name="own", backend="directory", path=made.path), scratch.root / "state")
+    pool.open()
+    try:
+        with pytest.raises(errors.InvalidArgument, match="wipe = 'zero'"):
+            pool.checked_attributes(volume("one", wipe="none"), {"wipe": "zero"})
+    finally:
+        pool.close()
+
+
 def test_on_memory_no_wipe_can_be_had(tmp_path: Path) -> None:
     """There is no device to discard on, and nobody knows where tmpfs writes."""
     target = tmp_path / "tmpfs"
