@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.host import walk
+from driver.host import tree, walk
 from driver.model.errors import Busy, HostFailed, InUse
 
 
@@ -80,7 +80,7 @@ def test_what_is_mounted_inside_is_named(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "inner")], check=True)
     try:
-        with pytest.raises(InUse, match="something is mounted at .*inner"):
+        with pytest.raises(InUse, match=r"something is mounted at .*inner"):
             visited(tmp_path)
     finally:
         subprocess.run(["umount", str(tmp_path / "inner")], check=True)
@@ -88,18 +88,24 @@ def test_what_is_mounted_inside_is_named(tmp_path: Path) -> None:
 
 def test_depth_costs_no_descriptors(tmp_path: Path) -> None:
     """One is held, however deep the cursor is; and it finds its way back."""
-    fd = os.open(tmp_path, os.O_RDONLY)
+    top = tmp_path / "top"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
     for _ in range(1500):
         os.mkdir("d", dir_fd=fd)
         inner = os.open("d", os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = inner
     os.close(fd)
-    before = len(os.listdir("/proc/self/fd"))
-    with walk.Cursor(str(tmp_path)) as cursor:
-        most = max(len(os.listdir("/proc/self/fd")) for _ in walk.walk(cursor))
-    assert most <= before + 1
-    assert len(os.listdir("/proc/self/fd")) == before
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        with walk.Cursor(str(top)) as cursor:
+            most = max(len(os.listdir("/proc/self/fd")) for _ in walk.walk(cursor))
+        assert most <= before + 1
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        # Too deep for what pytest clears up with.
+        tree.remove_tree(str(top))
 
 
 def test_a_name_in_a_message_can_be_read(tmp_path: Path) -> None:
