@@ -19,6 +19,7 @@ import pytest
 
 from driver.cli import root
 from driver.cli.demo.sweep import sweep
+from tests.daemon import Daemon
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -84,6 +85,27 @@ def holdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     """Commands to the driver in ``directory``."""
     monkeypatch.setenv("CSI_ENDPOINT", f"unix://{directory}/csi.sock")
     monkeypatch.setenv("HOLDALL_STATE_DIR", f"{directory}/state")
+    return Holdall(capsys)
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """One driver with its default pool for all tests of a file; each uses names of its own."""
+    made = Path(tempfile.mkdtemp(prefix="hold-", dir="/tmp"))
+    try:
+        with Daemon(made) as running:
+            yield running
+            running.stop()
+    finally:
+        left = sweep(made, 40.0)
+    assert left == []
+
+
+@pytest.fixture
+def holdall_at_daemon(daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Holdall:
+    """Commands to ``daemon``."""
+    monkeypatch.setenv("CSI_ENDPOINT", daemon.endpoint)
+    monkeypatch.setenv("HOLDALL_STATE_DIR", str(daemon.state))
     return Holdall(capsys)
 
 

@@ -174,3 +174,24 @@ def test_commands_work_through_a_controller_and_a_node(directory: Path, holdall:
         holdall.well("volume", "delete", "data")
         assert controller.stop() == 0
         assert node.stop() == 0
+
+
+def test_copies_are_waited_for_where_extents_cannot_be_shared(directory: Path, holdall: Holdall) -> None:
+    """A snapshot is ready and a clone is complete when the command comes back, whatever the pool had to do for it."""
+    content = os.urandom(24 * MIB)
+    with Daemon(directory, config=pool(directory / "pool", backend="image")) as daemon:
+        holdall.well("volume", "create", "source", "--size", "32MiB", "--block")
+        holdall.well("mount", "source", directory / "source", "--block")
+        with (directory / "source").open("r+b") as device:
+            device.write(content)
+        holdall.well("umount", "source")
+        assert holdall.json("snapshot", "create", "source", "cut")["ready"] is True
+        holdall.well("volume", "create", "clone", "--block", "--from", "source")
+        holdall.well("volume", "create", "restored", "--block", "--from", "cut")
+        for name in ("clone", "restored"):
+            holdall.well("mount", name, directory / name, "--block")
+            with (directory / name).open("rb") as device:
+                assert device.read(len(content)) == content
+            holdall.well("umount", name)
+        assert holdall("doctor").out == ""
+        assert daemon.stop() == 0
