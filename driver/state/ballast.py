@@ -61,13 +61,15 @@ class Ballast:
         return isinstance(error, NoSpace) or (free is not None and free < self._full)
 
     def squeezed(self, action: Callable[[], T]) -> T:
-        """``action()``, with ballast given up for it step by step while that may help; else what it raises."""
+        """``action()``, with ballast given up for it step by step while that may help. Raises what it does."""
         while True:
             try:
                 return action()
             except (NoSpace, HostFailed) as error:
-                if not self.may_help(error) or not self.release():
+                if not self.may_help(error):
                     raise
+                if not self.release():
+                    raise NoSpace(f"{error.message} (the store of {self._home} is full)") from error
 
     def check_growth(self) -> None:
         """NoSpace unless the store has room for records that promise more, and for all the deletes they will need."""

@@ -13,15 +13,17 @@ from ..model.errors import DataDamaged, DomainError, HostFailed, NewerSchema, No
 from ..model.records import Record, RecordKind
 from . import rows
 from .ballast import Ballast
-from .journal import Batch, Entry, Journal
+from .journal import Entry, Journal
 from .ledger import Change, Drop, Totals
 from .record_files import Migration, RecordFiles
-from .rows import Row, Tally
+from .rows import Key, Row, Tally
 from .shelf import Shelf
 from .writer import Commit, Writer, counted, failed
 
 MIGRATIONS: Sequence[Migration] = ()
 """``migrate_1_to_2``, ``migrate_2_to_3`` …, in order: the schema's number is one more than their count."""
+PENDING = 150
+"""Changes the journal carries along, when their files cannot be written, before ballast is spent on it."""
 
 
 class RecordLedger:
@@ -29,10 +31,11 @@ class RecordLedger:
 
     | step | a crash after it leaves |
     |---|---|
-    | the batch overwrites the journal, synced: it has happened, its futures are done | old files; the next open does the rest |
+    | the batch is in the journal, synced: it has happened, its futures are done | old files; the next open does the rest |
     | each file dropped, or written beside, synced and renamed; directories synced | the same as done |
 
-    Reads never touch the filesystem, so they go on while it hangs. ``defaults`` are settings a new ledger is born with.
+    What could not be put into its files (a full store) goes into the journal again with the next batch. Reads never
+    touch the filesystem, so they go on while it hangs. ``defaults`` are settings a new ledger is born with.
     """
 
     def __init__(
@@ -49,7 +52,8 @@ class RecordLedger:
         self._tally = Tally()
         self._totals = Totals(0, 0, 0)
         self._meta: dict[str, str] = {}
-        self._unsettled: Batch | None = None
+        self._pending: dict[Key, Entry] = {}
+        self._pending_meta: dict[str, str] = {}
         """What has happened, but may not be in the files yet."""
         self._is_open = False
 
@@ -74,13 +78,10 @@ class RecordLedger:
                 f"{self._files.version}): use that version or a later one"
             )
         self._ballast.open()
-        self._unsettled = self._journal.read()
-        self._settle()
-        self._tally = self._shelf.load(self._files.load())
-        self._totals = self._tally.totals()
+        self._load()
         if int(self._meta["schema"]) < self._files.version:
             self._meta["schema"] = str(self._files.version)
-            self._write_meta()
+            self._ballast.squeezed(self._write_meta)
         self._ballast.restore()
         self._is_open = True
         self._writer.start()
@@ -158,46 +159,62 @@ class RecordLedger:
     def _write_meta(self) -> None:
         files.write_durably(self._meta_path, msgspec.json.encode(self._meta))
 
+    def _load(self) -> None:
+        journal = self._journal.read()
+        self._pending = {(one.kind, one.id): one for one in journal.entries}
+        self._pending_meta = journal.settings
+        self._meta.update(self._pending_meta)
+        with contextlib.suppress(NoSpace):
+            self._settle()
+        self._shelf.load(self._files.load())
+        self._shelf.apply(self._happened(one) for one in self._pending.values())
+        self._tally = self._shelf.tally()
+        self._totals = self._tally.totals()
+
+    def _happened(self, entry: Entry) -> Row | Drop:
+        if entry.dropped:
+            return Drop(entry.kind, entry.id)
+        return self._files.row(entry.kind, entry.schema, bytes(entry.body), f"the journal of {self._root}")
+
     def _apply(self, batch: Sequence[Commit]) -> None:
         """In the writer's thread: ``batch`` is durable and visible, or this raises and nothing has changed."""
-        self._settle()
         tally = counted(batch, self._shelf.reserved)
         changes = [row for commit in batch for row in commit.rows]
+        pending = {**self._pending, **{(row.kind, row.id): self._entry(row) for row in changes}}
         settings = {key: value for commit in batch for key, value in commit.settings.items()}
-        happening = Batch(self._files.version, [_entry(row) for row in changes], settings)
+        pending_meta = {**self._pending_meta, **settings}
         if any(commit.grows for commit in batch):
             self._ballast.check_growth()
-            self._journal.write(happening)
+            self._settle()
+            self._journal.write(list(pending.values()), pending_meta)
         else:
-            self._ballast.squeezed(lambda: self._journal.write(happening))
-        self._unsettled = happening
+            self._ballast.squeezed(lambda: self._journal.write(list(pending.values()), pending_meta))
+        self._pending, self._pending_meta = pending, pending_meta
         self._shelf.apply(changes)
         self._meta = {**self._meta, **settings}
         self._tally.add(tally)
         self._totals = self._tally.totals()
 
     def _afterwards(self) -> None:
-        # If it fails, the next commit tries again, and fails with the reason.
+        # If it fails, the journal has it still, and the next time is another try.
         with contextlib.suppress(NoSpace, HostFailed, OSError):
-            self._settle()
+            if len(self._pending) < PENDING:
+                self._settle()
+            else:
+                self._ballast.squeezed(self._settle)
         self._ballast.restore()
 
     def _settle(self) -> None:
         """What has happened is in the files. Raises NoSpace, HostFailed."""
-        happened = self._unsettled
-        if happened is None:
-            return
-        self._ballast.squeezed(lambda: self._files.settle(happened))
-        if happened.settings:
-            self._meta = {**self._meta, **happened.settings}
+        self._files.settle(self._pending)
+        if self._pending_meta:
             self._write_meta()
-        self._unsettled = None
+            self._pending_meta = {}
+
+    def _entry(self, row: Row | Drop) -> Entry:
+        if isinstance(row, Row):
+            return Entry(row.kind, row.id, self._files.version, msgspec.Raw(row.body))
+        return Entry(row.kind, row.id, self._files.version)
 
     def _decoded(self, kind: RecordKind, body: bytes) -> Record:
         return rows.decode(kind, body, f"a record of {self._root}")
-
-
-def _entry(row: Row | Drop) -> Entry:
-    if isinstance(row, Row):
-        return Entry(row.kind, row.id, msgspec.Raw(row.body))
-    return Entry(row.kind, row.id)

@@ -12,10 +12,11 @@ import msgspec
 
 from ..host import files
 from ..host.failure import during
-from ..model.errors import DataDamaged
-from ..model.records import KINDS, Index, RecordKind, index_of
+from ..model.errors import DataDamaged, HostFailed, NoSpace
+from ..model.records import KINDS, RecordKind, index_of
 from . import rows
-from .journal import Batch
+from .journal import Entry
+from .rows import Key, Row
 
 Migration = Callable[[RecordKind, dict[str, Any]], dict[str, Any]]
 """What a record of one schema is in the next."""
@@ -34,9 +35,6 @@ class Envelope(msgspec.Struct, frozen=True):
 
     schema: int
     record: msgspec.Raw
-
-
-Found = tuple[RecordKind, str, Index, bytes]
 
 
 class RecordFiles:
@@ -62,31 +60,51 @@ class RecordFiles:
         name = record_id if _SAFE.fullmatch(record_id) else f"~{digest}"
         return f"{self._root}/{kind}/{digest[0]}/{name}{ENDING}"
 
-    def settle(self, batch: Batch) -> None:
-        """The files are as ``batch`` says, durably; safe to repeat. Raises NoSpace, HostFailed.
+    def settle(self, pending: dict[Key, Entry]) -> None:
+        """The files are as ``pending`` says, durably, and it is empty. Raises NoSpace, HostFailed: then it holds the rest.
 
         What is dropped goes first: its room may be all there is.
         """
-        last = {(one.kind, one.id): one for one in batch.entries}
-        touched = set()
-        for entry in sorted(last.values(), key=lambda one: not one.dropped):
-            path = self.path(entry.kind, entry.id)
-            touched.add(os.path.dirname(path))
-            if entry.dropped:
-                files.remove_file(path)
-            else:
-                files.write_file(path + ".new", msgspec.json.encode(Envelope(batch.schema, entry.body)))
-                files.rename(path + ".new", path)
-        for directory in sorted(touched):
+        done: list[Entry] = []
+        failure: Exception | None = None
+        try:
+            for entry in sorted(pending.values(), key=lambda one: not one.dropped):
+                self._write(entry)
+                done.append(entry)
+        except (NoSpace, HostFailed) as error:
+            failure = error
+        for directory in sorted({os.path.dirname(self.path(one.kind, one.id)) for one in done}):
             files.fsync_dir(directory)
+        for one in done:
+            del pending[one.kind, one.id]
+        if failure:
+            raise failure
 
-    def load(self) -> list[Found]:
+    def _write(self, entry: Entry) -> None:
+        path = self.path(entry.kind, entry.id)
+        if entry.dropped:
+            files.remove_file(path)
+        else:
+            files.write_file(path + ".new", msgspec.json.encode(Envelope(entry.schema, entry.body)))
+            files.rename(path + ".new", path)
+
+    def row(self, kind: RecordKind, schema: int, body: bytes, where: str) -> Row:
+        """A stored record as it is today. DataDamaged naming ``where`` when there is none."""
+        try:
+            for step in self._ladder[schema - 1 :]:
+                body = msgspec.json.encode(step(kind, msgspec.json.decode(body)))
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise DataDamaged(f"{where} does not hold a record: {error}") from error
+        record = rows.decode(kind, body, where)
+        return Row(kind, record.id, index_of(record), record, body)
+
+    def load(self) -> list[Row]:
         """Every record. What a crash left unfinished is removed. DataDamaged names a file that holds no record."""
         work: queue.SimpleQueue[tuple[RecordKind, str]] = queue.SimpleQueue()
         for kind in KINDS.values():
             for shelf in SHELVES:
                 work.put((kind, f"{self._root}/{kind}/{shelf}"))
-        found: list[Found] = []
+        found: list[Row] = []
         errors: list[BaseException] = []
 
         def read() -> None:
@@ -108,7 +126,7 @@ class RecordFiles:
             raise errors[0]
         return found
 
-    def _read_directory(self, kind: RecordKind, directory: str) -> Iterator[Found]:
+    def _read_directory(self, kind: RecordKind, directory: str) -> Iterator[Row]:
         with during(f"listing {directory}"):
             names = os.listdir(directory)
         for name in names:
@@ -118,17 +136,14 @@ class RecordFiles:
             elif name.endswith(ENDING) and not name.startswith("."):
                 yield self._read(kind, path)
 
-    def _read(self, kind: RecordKind, path: str) -> Found:
+    def _read(self, kind: RecordKind, path: str) -> Row:
         with during(f"reading {path}"), open(path, "rb") as file:
             data = file.read()
         try:
             envelope = msgspec.json.decode(data, type=Envelope)
-            body = bytes(envelope.record)
-            for step in self._ladder[envelope.schema - 1 :]:
-                body = msgspec.json.encode(step(kind, msgspec.json.decode(body)))
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise DataDamaged(f"{path} does not hold a record: {error}") from error
-        record = rows.decode(kind, body, path)
-        if self.path(kind, record.id) != path:
-            raise DataDamaged(f"{path} holds the record of {record.id!r}")
-        return kind, record.id, index_of(record), body
+        row = self.row(kind, envelope.schema, bytes(envelope.record), path)
+        if self.path(kind, row.id) != path:
+            raise DataDamaged(f"{path} holds the record of {row.id!r}")
+        return row

@@ -21,17 +21,22 @@ class Shelf:
         self._held: dict[Key, tuple[Index, bytes]] = {}
         self._orders: defaultdict[Order, list[str]] = defaultdict(list)
 
-    def load(self, found: Iterable[tuple[RecordKind, str, Index, bytes]]) -> Tally:
-        """Fill an empty shelf, and count what is in it."""
-        tally = Tally()
+    def load(self, found: Iterable[Row]) -> None:
+        """Fill an empty shelf."""
         with self._lock:
-            for kind, record_id, index, body in found:
-                self._held[kind, record_id] = (index, body)
-                tally.note(kind, None, index.reserved)
-                for order in _orders(kind, index):
-                    self._orders[order].append(record_id)
+            for row in found:
+                self._held[row.kind, row.id] = (row.index, row.body)
+                for order in _orders(row.kind, row.index):
+                    self._orders[order].append(row.id)
             for ids in self._orders.values():
                 ids.sort()
+
+    def tally(self) -> Tally:
+        """Counts and sums over everything."""
+        tally = Tally()
+        with self._lock:
+            for (kind, _), (index, _) in self._held.items():
+                tally.note(kind, None, index.reserved)
         return tally
 
     def apply(self, rows: Iterable[Row | Drop]) -> None:

@@ -65,7 +65,7 @@ class SqliteLedger:
             self._file.refuse_newer(known)
         else:
             nocow.ensure_overwritten_in_place(self._home)
-            self._file.create(known, self._defaults)
+            self._ballast.squeezed(lambda: self._file.create(known, self._defaults))
         connection = self._ballast.squeezed(self._file.writer)
         try:
             if not self._file.check_version(connection, known):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from driver.model.errors import DataDamaged, HostFailed, NewerSchema
+from driver.model.errors import DataDamaged, HostFailed, NewerSchema, NoSpace
 from driver.model.records import RecordKind
-from driver.state.journal import HEAD
+from driver.state.journal import HEAD, Journal
 from driver.state.json_records import RecordLedger
 from driver.state.ledger import Drop, Ledger, Put
 
-from .ledgers import Copies, copied, observed, opened, volume
+from .ledgers import Copies, copied, observed, opened, trash, volume
 from .obstacles import Gate, Refusal, Watch
 
 
@@ -36,6 +36,12 @@ def settled(ledger: Ledger) -> None:
     ledger.commit([]).result()
 
 
+def last_written(home: Path) -> Path:
+    """The half of the journal that counts."""
+    journal = Journal(f"{home}/records/journal")
+    return Path(journal.paths[journal.read().number % 2])
+
+
 def test_a_commit_is_synced_in_the_journal_then_file_by_file(home: Path) -> None:
     """Written beside, synced, renamed, the directory synced: each before the next batch may overwrite the journal."""
     a, b = volume("a"), volume("b")
@@ -48,15 +54,14 @@ def test_a_commit_is_synced_in_the_journal_then_file_by_file(home: Path) -> None
             settled(ledger)
         (path,) = files_of(home)
         seen = [(name, str(place)) for name, place in watch.seen]
-    journal = ("files.overwrite", f"{home}/records/journal")
-    assert seen[0] == journal
+    assert seen[0] == ("files.overwrite", f"{home}/records/journal-1")
     assert seen[1][0] == "files.remove_file"
     assert b.id in seen[1][1]
     assert seen[2:4] == [("files.write_file", f"{path}.new"), ("files.rename", f"{path}.new")]
     directories = {str(Path(path).parent), str(Path(seen[1][1]).parent)}
     synced = {place for name, place in seen[4 : 4 + len(directories)] if name == "files.fsync_dir"}
     assert synced == directories
-    assert seen[4 + len(directories)] == journal
+    assert seen[4 + len(directories)] == ("files.overwrite", f"{home}/records/journal-0")
 
 
 def test_a_ledger_is_durable_under_its_name_before_it_is_used(home: Path) -> None:
@@ -69,7 +74,9 @@ def test_a_ledger_is_durable_under_its_name_before_it_is_used(home: Path) -> Non
         ("files.fsync_dir", str(home.parent)),
         ("files.make_dir", f"{home}/records"),
         ("files.fsync_dir", f"{home}/records/volume"),
-        ("files.write_file", f"{home}/records/journal.new"),
+        ("files.write_file", f"{home}/records/journal-0.new"),
+        ("files.fsync_dir", f"{home}/records"),
+        ("files.write_file", f"{home}/records/journal-1.new"),
         ("files.fsync_dir", f"{home}/records"),
         ("files.fsync_dir", str(home)),
         ("files.write_file", f"{home}/records/meta.json.new"),
@@ -134,13 +141,56 @@ def test_a_journal_cut_short_holds_nothing(home: Path, scratch: Path) -> None:
             copied(home, scratch / "killed")
             gate.open.set()
             settled(ledger)
-    journal = scratch / "killed" / "records" / "journal"
-    whole = journal.read_bytes()
+    last = last_written(scratch / "killed")
+    whole = last.read_bytes()
     end = HEAD + int.from_bytes(whole[8:16], "big")
-    for torn in (whole[: end // 2] + bytes(len(whole)), whole[: end - 1] + b"\0" + whole[end:], b"", whole[:20]):
-        journal.write_bytes(torn)
-        with opened(RecordLedger, scratch / "killed") as ledger:
+    for place, torn in enumerate(
+        (whole[: end // 2] + bytes(len(whole)), whole[: end - 1] + b"\0" + whole[end:], b"", whole[:20])
+    ):
+        copied(scratch / "killed", scratch / f"torn-{place}")
+        (scratch / f"torn-{place}" / "records" / last.name).write_bytes(torn)
+        with opened(RecordLedger, scratch / f"torn-{place}") as ledger:
             assert ledger.page("volume") == [volume("a")]
+    with opened(RecordLedger, scratch / "killed") as ledger:
+        assert ledger.page("volume") == [volume("a", reserved=2)]
+
+
+def test_what_is_pending_survives_a_torn_write_of_the_next_batch(home: Path, scratch: Path) -> None:
+    """The journal's halves take turns: what has happened is overwritten only once it is elsewhere."""
+    a, b = volume("a", reserved=1), volume("b", reserved=1)
+    with opened(RecordLedger, home) as ledger:
+        put(ledger, a, b)
+        settled(ledger)
+        with observed(Refusal("files.write_file", NoSpace("full"), times=9)):
+            ledger.commit([Drop("volume", a.id), Put(trash(a))]).result()
+            ledger.commit([Drop("volume", b.id), Put(trash(b))]).result()
+            copied(home, scratch / "killed")
+            assert files_of(home, "trash") == []
+    last = last_written(scratch / "killed")
+    copied(scratch / "killed", scratch / "torn")
+    (scratch / "torn" / "records" / last.name).write_bytes(b"")
+    for place, expected in (("killed", [trash(a), trash(b)]), ("torn", [trash(a)])):
+        with opened(RecordLedger, scratch / place) as ledger:
+            assert ledger.page("trash") == expected
+
+
+def test_a_ledger_opens_with_what_could_not_be_written_to_its_files(home: Path, scratch: Path) -> None:
+    """A store that is full need not be able to take a file."""
+    a = volume("a", reserved=1)
+    refusal = Refusal("files.write_file", NoSpace("full"), times=99)
+    with opened(RecordLedger, home) as ledger:
+        put(ledger, a)
+        settled(ledger)
+        with observed(refusal):
+            ledger.commit([Drop("volume", a.id), Put(trash(a))]).result()
+            copied(home, scratch / "killed")
+    with observed(refusal), opened(RecordLedger, scratch / "killed") as ledger:
+        assert (ledger.page("volume"), ledger.page("trash")) == ([], [trash(a)])
+        assert ledger.totals().reserved == 1
+        assert files_of(scratch / "killed", "trash") == []
+    with opened(RecordLedger, scratch / "killed") as ledger:
+        assert ledger.page("trash") == [trash(a)]
+    assert len(files_of(scratch / "killed", "trash")) == 1
 
 
 def test_a_commit_that_failed_is_not_in_the_journal(home: Path, scratch: Path) -> None:

@@ -191,8 +191,10 @@ def test_a_crash_while_migrating_leaves_the_old_or_the_new(home: Path, scratch: 
         copied(copy, scratch / f"older-{place}")
         older = SqliteLedger(str(scratch / f"older-{place}"))
         if place >= migrated:
+            before = contents(scratch / f"older-{place}")
             with pytest.raises(NewerSchema):
                 older.open()
+            assert contents(scratch / f"older-{place}") == before, moment
         else:
             older.open()
             assert older.page("volume") == [volume("a")], moment

@@ -1,0 +1,89 @@
+"""A pool on FUSE: a file per record, and a filesystem that hangs holds up nothing but its own commits."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import TimeoutError as NotDone
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from driver.model.errors import FailedPrecondition
+from driver.state import choose
+from driver.state.json_records import RecordLedger
+from driver.state.ledger import Put
+from driver.state.sqlite import SqliteLedger
+from tests.unit.state.ledgers import opened, volume
+
+
+class Fuse(NamedTuple):
+    """A bindfs mount of ``below``; SIGSTOP to ``pid`` hangs it."""
+
+    below: Path
+    mount: Path
+    pid: int
+
+
+@pytest.fixture
+def fuse(tmp_path: Path) -> Iterator[Fuse]:
+    below, mount = tmp_path / "below", tmp_path / "fuse"
+    below.mkdir()
+    mount.mkdir()
+    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
+    try:
+        until = time.monotonic() + 10
+        while not os.path.ismount(mount):
+            assert time.monotonic() < until, "bindfs did not mount"
+            time.sleep(0.02)
+        yield Fuse(below, mount, process.pid)
+    finally:
+        process.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
+        process.kill()
+        process.wait(10)
+
+
+def test_a_pool_on_fuse_gets_a_file_per_record_and_keeps_it_elsewhere(fuse: Fuse) -> None:
+    """It can move to a local filesystem; nothing is converted."""
+    ledger = choose.open_ledger(str(fuse.mount / "home"))
+    assert isinstance(ledger, RecordLedger)
+    ledger.commit([Put(volume("a"))]).result()
+    ledger.close()
+    ledger = choose.open_ledger(str(fuse.below / "home"))
+    assert isinstance(ledger, RecordLedger)
+    assert ledger.page("volume") == [volume("a")]
+    ledger.close()
+
+
+def test_a_sqlite_ledger_on_fuse_is_refused_unchanged(fuse: Fuse) -> None:
+    """Never ignored, never opened where locks and syncs cannot be relied on."""
+    with opened(SqliteLedger, fuse.below / "home") as ledger:
+        ledger.commit([Put(volume("a"))]).result()
+    before = {path.name: path.read_bytes() for path in (fuse.below / "home").iterdir()}
+    with pytest.raises(FailedPrecondition, match="SQLite ledger, which is not safe on fuse"):
+        choose.open_ledger(str(fuse.mount / "home"))
+    assert {path.name: path.read_bytes() for path in (fuse.below / "home").iterdir()} == before
+
+
+def test_a_filesystem_that_hangs_holds_up_its_own_commits_alone(fuse: Fuse, tmp_path: Path) -> None:
+    """Reads are answered, another ledger is not disturbed, and all goes on when it answers again."""
+    with opened(SqliteLedger, tmp_path / "healthy") as healthy, opened(RecordLedger, fuse.mount / "home") as hung:
+        hung.commit([Put(volume("a"))]).result()
+        hung.commit([]).result()
+        os.kill(fuse.pid, signal.SIGSTOP)
+        try:
+            futures = [hung.commit([Put(volume(number))]) for number in range(20)]
+            with pytest.raises(NotDone):
+                futures[0].result(0.2)
+            healthy.commit([Put(volume("b"))]).result(5)
+            assert hung.page("volume") == [volume("a")]
+            assert hung.totals().volumes == 1
+        finally:
+            os.kill(fuse.pid, signal.SIGCONT)
+        for future in futures:
+            future.result(20)
+    with opened(RecordLedger, fuse.mount / "home") as ledger:
+        assert ledger.totals().volumes == 21
