@@ -187,21 +187,30 @@ def btrfs_own(filesystems: Filesystems, scratch: Path) -> Iterator[Ground]:
 
 
 class Kind(NamedTuple):
-    """A kind of pool. ``shares``: snapshots and clones take constant time. ``given``: its directory is somebody's own."""
+    """A kind of pool. ``shares``: snapshots and clones take constant time. ``given``: its directory is somebody's own.
+    ``sliced``: the modules of tests that a slice runs over it, where it is mostly like another kind; None: all."""
 
     name: str
     backend: str
     make: Callable[[Filesystems, Path], Any]
     shares: bool
     given: bool = True
+    sliced: tuple[str, ...] | None = None
 
 
 KINDS = (
     Kind("image-xfs", "image", image_xfs, shares=True),
     Kind("image-ext4", "image", image_ext4, shares=False),
-    Kind("image-default", "image", image_default, shares=True, given=False),
+    Kind(
+        "image-default",
+        "image",
+        image_default,
+        shares=True,
+        given=False,
+        sliced=("test_core", "test_full", "test_wipe"),
+    ),
     Kind("directory-ext4", "directory", directory_ext4, shares=False),
-    Kind("directory-xfs", "directory", directory_xfs, shares=False),
+    Kind("directory-xfs", "directory", directory_xfs, shares=False, sliced=("test_wipe", "test_hostile")),
     Kind("btrfs", "btrfs", btrfs, shares=True),
-    Kind("btrfs-own", "btrfs", btrfs_own, shares=True, given=False),
+    Kind("btrfs-own", "btrfs", btrfs_own, shares=True, given=False, sliced=("test_wipe",)),
 )

@@ -11,11 +11,12 @@ from driver.backends.base import Extent
 from driver.model.snapshot import Snapshot
 from driver.model.volume import Volume
 
+from ..conftest import PROOF
 from .world import MIB, World, discard, pattern
 
 ABILITY = base.ChangedBlocks
 BLOCK = 4096
-ROUNDS = 12 if os.environ.get("HOLDALL_PROOF") == "full" else 3
+ROUNDS = 12 if PROOF == "full" else 3
 SIZE = 16 * MIB
 
 
