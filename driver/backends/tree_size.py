@@ -9,7 +9,7 @@ from ..host import walk
 from ..host.failure import during
 from ..model.errors import Busy, InUse
 
-SLICE = 0.05
+SLICE = 0.2
 """Seconds of walking one question may cost."""
 FRESH = 60.0
 """Seconds until a complete answer is found out anew."""
