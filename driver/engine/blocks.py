@@ -1,5 +1,6 @@
 """Changed-block tracking (CSI SnapshotMetadata): which bytes of a snapshot hold data, and which differ from another's."""
 
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -33,8 +34,9 @@ class Blocks:
     async def allocated(self, snapshot_id: str, start: int, limit: int) -> AsyncIterator[BlockBatch]:
         """Runs that may hold data, from byte ``start``. NotFound, OutOfRange, FailedPrecondition when not ready."""
         pool, backend, snapshot = await self._open(snapshot_id, start, limit)
-        async for batch in _batches(pool, snapshot, lambda: backend.allocated_extents(snapshot, start), limit):
-            yield batch
+        async with self._present(snapshot):
+            async for batch in _batches(pool, snapshot, lambda: backend.allocated_extents(snapshot, start), limit):
+                yield batch
 
     async def delta(self, base_id: str, target_id: str, start: int, limit: int) -> AsyncIterator[BlockBatch]:
         """Runs of ``target_id`` that may differ from ``base_id``, from byte ``start``; both of one volume."""
@@ -44,8 +46,19 @@ class Blocks:
             raise errors.InvalidArgument(
                 f"snapshots {base_id} and {target_id} are of different volumes; a delta needs two of one volume"
             )
-        async for batch in _batches(pool, target, lambda: backend.changed_extents(earlier, target, start), limit):
-            yield batch
+        async with self._present(earlier, target):
+            async for batch in _batches(pool, target, lambda: backend.changed_extents(earlier, target, start), limit):
+                yield batch
+
+    @contextlib.asynccontextmanager
+    async def _present(self, *snapshots: Snapshot) -> AsyncIterator[None]:
+        """A snapshot that is deleted while it is read is NotFound, not damaged."""
+        try:
+            yield
+        except errors.HostFailed:
+            for snapshot in snapshots:
+                await self._snapshots.get(snapshot.id)
+            raise
 
     async def _open(self, snapshot_id: str, start: int, limit: int) -> tuple[Pool, base.ChangedBlocks, Snapshot]:
         if start < 0 or limit < 0:
