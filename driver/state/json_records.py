@@ -88,8 +88,8 @@ class RecordLedger:
 
     def close(self) -> None:
         self._writer.stop()
-        if self._is_open:
-            self._is_open = False
+        was_open, self._is_open = self._is_open, False
+        if was_open and not self._writer.died:
             # If it fails, the next open does it: the journal has all of it.
             with contextlib.suppress(NoSpace, HostFailed):
                 self._settle()

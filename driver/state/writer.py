@@ -35,7 +35,7 @@ class Writer:
 
     ``apply`` makes a batch durable and visible, or raises and has changed nothing; then each commit of the batch is
     tried alone, so that only the bad ones fail. ``afterwards`` is called when its futures are done. What is no
-    Exception (a test's crash) ends the writer: that commit and all others fail with it.
+    Exception (a test's crash) ends the writer, which then has ``died``: that commit and all others fail with it.
     """
 
     def __init__(self, name: str, apply: Callable[[Sequence[Commit]], None], afterwards: Callable[[], None]) -> None:
@@ -44,6 +44,7 @@ class Writer:
         self._afterwards = afterwards
         self._waiting: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._door = threading.Lock()
+        self.died = False
         self._closed: BaseException | None = HostFailed(f"the ledger {name} is not open")
         # A daemon, so that a filesystem that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"ledger {name}", daemon=True)
@@ -111,6 +112,7 @@ class Writer:
 
     def _die(self, death: BaseException, batch: list[Commit]) -> None:
         with self._door:
+            self.died = True
             self._closed = death
         with contextlib.suppress(queue.Empty):
             while True:

@@ -12,11 +12,11 @@ import msgspec
 from driver.host import effect
 from driver.model import ids
 from driver.model.capability import Capability
-from driver.model.records import Grant, RecordKind, Trash
+from driver.model.records import Grant, Record, RecordKind, Trash
 from driver.model.snapshot import Snapshot
 from driver.model.volume import Source, Volume
 from driver.state.json_records import RecordLedger
-from driver.state.ledger import Ledger
+from driver.state.ledger import Ledger, Put
 from driver.state.sqlite import SqliteLedger
 
 POOL = "p0123456789ab"
@@ -96,7 +96,22 @@ def observed(observer: effect.Observer) -> Iterator[None]:
         effect.uninstall()
 
 
-def everything(ledger: Ledger) -> dict[tuple[RecordKind, str], object]:
+def put(ledger: Ledger, *records: Record) -> None:
+    """In one commit, finished."""
+    ledger.commit([Put(record) for record in records]).result()
+
+
+def settled(ledger: Ledger) -> None:
+    """What was committed so far is in its files too."""
+    ledger.commit([]).result()
+
+
+def files_of(home: Path, kind: str = "volume") -> list[Path]:
+    """Where a ledger of files keeps the records of a kind."""
+    return sorted(home.glob(f"records/{kind}/?/*"))
+
+
+def everything(ledger: Ledger) -> dict[tuple[RecordKind, str], Record]:
     """All records by kind and id."""
     kinds: tuple[RecordKind, ...] = ("volume", "snapshot", "group", "grant", "trash", "task")
     return {(kind, record.id): record for kind in kinds for record in ledger.page(kind)}

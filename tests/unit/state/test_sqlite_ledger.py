@@ -9,23 +9,18 @@ from pathlib import Path
 import pytest
 
 from driver.model.errors import DataDamaged, HostFailed, NewerSchema
-from driver.model.volume import Volume
 from driver.state import table
 from driver.state.ledger import Put
 from driver.state.sqlite import SqliteLedger
 from driver.state.sqlite_file import LOG_ROOM
 
-from .ledgers import Copies, copied, everything, observed, opened, snapshot, volume
+from .ledgers import Copies, copied, everything, observed, opened, put, snapshot, volume
 from .obstacles import Refusal, Watch
 
 
 def contents(home: Path) -> dict[str, bytes]:
     """Every file but the ballast."""
     return {path.name: path.read_bytes() for path in home.iterdir() if path.name != "ballast"}
-
-
-def put(ledger: SqliteLedger, *records: Volume) -> None:
-    ledger.commit([Put(record) for record in records]).result()
 
 
 def test_every_commit_is_synced_by_sqlite(home: Path) -> None:
