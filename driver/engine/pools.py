@@ -16,6 +16,7 @@ from ..model import errors, ids
 from ..model.config import Config
 from ..model.pool import PoolConfig, PoolView, checked_name
 from ..model.records import Record, RecordKind
+from ..model.volume import Volume
 from ..state import choose
 from . import placement
 from .pool import FINAL, Pool
@@ -191,6 +192,23 @@ class Pools:
         parts = ids.split(object_id)
         assert parts is not None
         return self.by_id(parts[0])
+
+    async def volume(self, volume_id: str) -> Volume:
+        """The record of that volume, complete or not. NotFound."""
+        if not volume_id:
+            raise errors.InvalidArgument("volume_id is empty; it is required")
+        if ids.is_kind(volume_id, ids.VOLUME):
+            record = await self.of(volume_id).get("volume", volume_id)
+            if isinstance(record, Volume):
+                return record
+        raise errors.NotFound(f"volume {volume_id[:200]} does not exist")
+
+    async def ready_volume(self, volume_id: str) -> Volume:
+        """The complete volume. NotFound."""
+        volume = await self.volume(volume_id)
+        if volume.state != "ready":
+            raise errors.NotFound(f"volume {volume_id} is not complete yet")
+        return volume
 
     async def find(
         self, letter: str, name: str, parameters: dict[str, str], requisite: Sequence[dict[str, str]] = ()
