@@ -1,11 +1,14 @@
 """What lies in a btrfs pool's own directories."""
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 
 from ...host import btrfs
 from ...host.failure import during
 from ...model import ids
+from ...model.errors import HostFailed
 from ..base import Entry
 from ..layout import Layout
 from .quota import Quota
@@ -27,13 +30,25 @@ def entries(layout: Layout, partial: str, quota: Quota) -> Iterator[Entry]:
               (partial, "volume", ids.VOLUME))  # fmt: skip
     for directory, where, letter in places:
         for name, path in _listed(directory):
-            if ids.is_kind(name, letter) and btrfs.is_subvolume(path):
-                yield Entry(id=name, where=where, allocated=_bytes(path, quota))
-            else:
-                yield Entry(id=name, where="foreign")
+            with _unless_gone():
+                if ids.is_kind(name, letter) and btrfs.is_subvolume(path):
+                    yield Entry(id=name, where=where, allocated=_bytes(path, quota))
+                elif os.path.lexists(path):
+                    yield Entry(id=name, where="foreign")
     for name, path in _listed(layout.trash):
-        size = _bytes(path, quota) if btrfs.is_subvolume(path) else 0
-        yield Entry(id=name.removesuffix(".partial"), where="trash", allocated=size)
+        with _unless_gone():
+            size = _bytes(path, quota) if btrfs.is_subvolume(path) else 0
+            yield Entry(id=name.removesuffix(".partial"), where="trash", allocated=size)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """What was moved away since its directory was listed is no entry any more."""
+    try:
+        yield
+    except HostFailed as error:
+        if error.code != errno.ENOENT:
+            raise
 
 
 def _listed(directory: str) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What lies in a directory pool's own directories."""
 
+import errno
 import os
 from collections.abc import Iterator
 
@@ -19,7 +20,7 @@ def of_kind(directory: str, where: str, letter: str) -> Iterator[Entry]:
     for name, path in _listed(directory):
         if ids.is_kind(name, letter) and walk.is_directory(path):
             yield Entry(id=name, where=where, allocated=_bytes(path))
-        else:
+        elif os.path.lexists(path):
             yield Entry(id=name, where="foreign")
 
 
@@ -84,8 +85,13 @@ def _listed(directory: str) -> Iterator[tuple[str, str]]:
 def _bytes(path: str) -> int:
     if not walk.is_directory(path):
         return 0
-    with during(f"listing {path}"), os.scandir(path) as entries:
-        empty = next(entries, None) is None
+    try:
+        with during(f"listing {path}"), os.scandir(path) as entries:
+            empty = next(entries, None) is None
+    except HostFailed as error:
+        if error.code == errno.ENOENT:
+            return 0  # moved away since its directory was listed
+        raise
     try:
         return 0 if empty else max(1, taken(path, ENOUGH))
     except InUse:
