@@ -1,6 +1,5 @@
 """Random requests to every service of the real process: no INTERNAL, no UNKNOWN, no traceback, nothing else touched."""
 
-import contextlib
 import random
 import subprocess
 import sys
@@ -88,13 +87,26 @@ def _tidy(stubs: Stubs) -> None:
             stubs.group.DeleteVolumeGroupSnapshot(csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=group))
         else:
             stubs.controller.DeleteSnapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot.snapshot_id))
-    for _ in range(3):  # one that is to be wiped stays as long as a clone shares its data
-        for entry in stubs.controller.ListVolumes(csi.ListVolumesRequest()).entries:
-            name = entry.volume.volume_id
-            stubs.controller.ControllerUnpublishVolume(csi.ControllerUnpublishVolumeRequest(volume_id=name))
-            with contextlib.suppress(grpc.RpcError):
-                stubs.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name), timeout=PATIENCE)
-    assert not stubs.controller.ListVolumes(csi.ListVolumesRequest()).entries
+    refused = ["not tried yet"]
+    for _ in range(20):  # one that is to be wiped stays as long as a clone shares its data
+        refused = _deleted(stubs)
+        if not refused:
+            break
+        time.sleep(0.2)
+    assert not refused
+
+
+def _deleted(stubs: Stubs) -> list[str]:
+    """Why some volumes could not be deleted."""
+    refused = []
+    for entry in stubs.controller.ListVolumes(csi.ListVolumesRequest()).entries:
+        name = entry.volume.volume_id
+        stubs.controller.ControllerUnpublishVolume(csi.ControllerUnpublishVolumeRequest(volume_id=name))
+        try:
+            stubs.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            refused.append(f"{error.code().name}: {error.details()}")
+    return refused
 
 
 def _let_go(mount: Path) -> None:
@@ -128,16 +140,20 @@ def once(daemon: Daemon, stubs: Stubs, service: str, guesser: Guesser, chance: r
                 limits.check(answer)
     except grpc.RpcError as error:
         said = f"{name} answered {error.code().name}: {error.details()}\n{text_format.MessageToString(request)[:3000]}"
-        assert error.code() not in FORBIDDEN, said + _traceback(daemon)
+        assert error.code() not in FORBIDDEN, said + _history(daemon, request)
         assert error.details(), said
         assert SECRET not in error.details(), said
         assert "grpc-status-details-bin" not in {key for key, _ in error.trailing_metadata()}, said
 
 
-def _traceback(daemon: Daemon) -> str:
-    """What the log says of the last call that broke."""
+def _history(daemon: Daemon, request: Any) -> str:
+    """What the log says of the last call that broke, and of all before it that were about the same volume."""
     time.sleep(0.2)
-    return next((str(line["exception"]) for line in reversed(daemon.lines) if "exception" in line), "")
+    lines = daemon.lines
+    trace = next((str(line["exception"]) for line in reversed(lines) if "exception" in line), "")
+    subject = getattr(request, "volume_id", "") or getattr(request, "snapshot_id", "") or "\0"
+    about = [line for line in lines if subject in str(line) and line.get("code") != "NOT_FOUND"]
+    return "\n".join([trace, *map(str, about[-25:])])
 
 
 def check(daemon: Daemon, sandbox: Path) -> None:
