@@ -40,7 +40,8 @@ class Engine:
         self._lock: owner.Lock | None = None
         Path(config.state_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
         self.inflight = Inflight()
-        self.uses = Uses(notes.NoteStore(f"{config.state_dir}/uses"))
+        self._notes = notes.NoteStore(f"{config.state_dir}/uses")
+        self.uses = Uses(self._notes)
         self.tasks = Tasks()
         self.pools = Pools(config, self._opened, self._tended)
         self.trash = TrashCan(self.tasks)
@@ -62,6 +63,7 @@ class Engine:
             self.uses.load()
             await self.pools.start()
         except BaseException:
+            self._notes.close()
             self._lock.release()
             raise
         self.ready = True
@@ -91,6 +93,7 @@ class Engine:
         await self.inflight.drain()
         await self.tasks.stop()
         await self.pools.stop()
+        self._notes.close()
         if self._lock:
             self._lock.release()
 
