@@ -43,6 +43,10 @@ class Layout:
         return f"{self.path}/{HOME}"
 
     @property
+    def _reserve(self) -> str:
+        return f"{self.home}/{RESERVE}"
+
+    @property
     def volumes(self) -> str:
         return f"{self.path}/{VOLUMES}"
 
@@ -120,23 +124,29 @@ class Layout:
     def move_to_trash(self, source: str, target: str) -> None:
         """``source`` is at ``target``, durably; nothing to do when it is not there, or when something already is at
         ``target`` (then ``source`` is a later namesake). Succeeds on a full filesystem."""
-        if os.path.lexists(target) or not os.path.lexists(source):
+        if os.path.lexists(target):
+            # A crash may have come between renaming and syncing.
+            files.fsync_dir(os.path.dirname(target))
+            files.fsync_dir(os.path.dirname(source))
+            return
+        if not os.path.lexists(source):
             return
         try:
             self._rename(source, target)
         except NoSpace:
-            # The trash directory itself had to grow.
-            files.remove_file(f"{self.home}/{RESERVE}")
-            files.fsync_dir(self.home)
+            # The trash directory itself had to grow. Cut to nothing rather than removed: XFS frees the blocks of a
+            # removed file in its own time.
+            with contextlib.suppress(HostFailed):
+                files.truncate(self._reserve, 0)
             self._rename(source, target)
 
     def refill_reserve(self) -> None:
         """The reserve is there again, if there is room for it."""
-        path = f"{self.home}/{RESERVE}"
-        if os.path.lexists(path):
-            return
         with contextlib.suppress(NoSpace, HostFailed):
-            files.write_durably(path, bytes(RESERVE_SIZE))
+            with during(f"measuring {self._reserve}"):
+                left = os.stat(self._reserve).st_size if os.path.lexists(self._reserve) else 0
+            if left < RESERVE_SIZE:
+                files.write_durably(self._reserve, bytes(RESERVE_SIZE))
 
     def _rename(self, source: str, target: str) -> None:
         try:

@@ -3,7 +3,7 @@
 | step | a crash after it leaves |
 |---|---|
 | wipe=zero: every block overwritten in place, synced piece by piece | an image partly zeros; overwritten again |
-| every block punched out, synced | an image of holes |
+| every block punched out | an image of holes |
 | the name removed, the trash directory synced | free blocks that the device still holds, when wipe=discard |
 | wipe=discard: the filesystem's free blocks discarded (the caller) | nothing, and one trim more by the next purge |
 
@@ -37,8 +37,6 @@ def remove(path: str, wipe: str, progress: Progress) -> bool:
             return False
         if not _punch(fd, progress):
             return False
-        if wipe != "none":
-            files.fsync_file(fd)
     finally:
         os.close(fd)
     files.remove_file(path)
