@@ -179,6 +179,7 @@ class BtrfsBackend:
     def ensure_purged(self, thing: Volume | Snapshot, trash_id: str, wipe: str, progress: Progress) -> None:
         gone = purge.delete([self._layout.trashed(trash_id, suffix) for suffix in ("", ".partial")])
         if not gone and wipe == "none":
+            btrfs.commit(self.home)
             return
         # Deleted by an earlier try whose numbers nobody knows any more: then for every one that is being given back.
         if not purge.wait(self.home, gone or purge.pending(self.home), progress):
@@ -221,17 +222,15 @@ class BtrfsBackend:
 
     def ensure_snapshot_trashed(self, snapshot: Snapshot, trash_id: str) -> None:
         path = self._layout.snapshot(snapshot.id)
-        if not btrfs.is_subvolume(path):
-            return
-        if btrfs.is_read_only(path):
+        if btrfs.is_subvolume(path) and btrfs.is_read_only(path):
             btrfs.set_read_only(path, False)
         self._layout.move_to_trash(path, self._layout.trashed(trash_id))
 
     # Expansion, Attributes, Usage.
 
     def ensure_resized(self, volume: Volume, size: int) -> None:
-        if self._quota.raise_limit(self._births.found(volume), size):
-            btrfs.commit(self.home)
+        self._quota.raise_limit(self._births.found(volume), size)
+        btrfs.commit(self.home)
 
     def needs_node(self, volume: Volume) -> bool:
         return False

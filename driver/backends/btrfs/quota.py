@@ -51,20 +51,16 @@ class Quota:
             while qgroups.rescan_running(path) and time.monotonic() < until:
                 time.sleep(PAUSE / 10)
 
-    def limit(self, path: str, size: int) -> bool:
-        """The subvolume at ``path`` may refer to ``size`` bytes; True if that was changed. Not durable before a commit."""
-        if not self.counts:
-            return False
-        number = btrfs.subvolume_id(path)
-        if qgroups.usage(path, number).limit == size:
-            return False
-        qgroups.limit(path, number, size)
-        return True
+    def limit(self, path: str, size: int) -> None:
+        """The subvolume at ``path`` may refer to ``size`` bytes. Not durable before a commit."""
+        if self.counts and self.usage(path).limit != size:
+            qgroups.limit(path, btrfs.subvolume_id(path), size)
 
-    def raise_limit(self, path: str, size: int) -> bool:
+    def raise_limit(self, path: str, size: int) -> None:
         """Like ``limit``, but never to less than was allowed."""
-        found = self.usage(path)
-        return (found.limit is None or found.limit < size) and self.limit(path, size)
+        found = self.usage(path).limit
+        if found is None or found < size:
+            self.limit(path, size)
 
     def usage(self, path: str) -> qgroups.Usage:
         """Of the subvolume at ``path``, as of the last commit; all zero where nobody counts."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...host import files, fsprobe, mounts, reflink, tree, trim, walk
+from ...host import files, fsprobe, reflink, tree, trim, walk
 from ...host import space as host_space
 from ...host.failure import during
 from ...model import errors, ids
@@ -27,17 +27,13 @@ from ...model.pool import PoolConfig, Space
 from ...model.sizes import BLOCK
 from ...model.snapshot import Snapshot
 from ...model.volume import Kind, Volume
-from .. import options, settings
+from .. import in_place, options, settings
 from ..base import Entry, Progress, Shape
 from ..layout import Layout
 from ..tree_size import Sizes, taken
 from . import contents, copy, erase
 
 ROOT_MODE = 0o777
-IN_PLACE = ("ext4", "xfs")
-"""Filesystems known to overwrite a file's blocks where they are, as long as nothing shares them."""
-
-
 LAZY = ("xfs",)
 """Filesystems that give the blocks of a removed file back some time later."""
 PATIENCE = 2.0
@@ -50,12 +46,7 @@ class Facts(msgspec.Struct, frozen=True):
     fs_type: str
     shares: bool
     discards: bool
-    journals_data: bool
-
-    @property
-    def overwrites(self) -> bool:
-        """Whether new data of a file is known to lie where its old data did, and nowhere else."""
-        return self.fs_type in IN_PLACE and not self.shares and not self.journals_data
+    overwrites: bool
 
 
 class DirectoryBackend:
@@ -75,11 +66,12 @@ class DirectoryBackend:
         self._layout.open(self.config.path)
         files.make_dir(self._partial)
         found = fsprobe.statfs_type(self._layout.path)
+        shares = not found.is_network and reflink.supported(self._layout.home)
         self._facts = Facts(
             fs_type=found.name,
-            shares=not found.is_network and reflink.supported(self._layout.home),
+            shares=shares,
             discards=not found.is_network and trim.discard_supported(self._layout.path),
-            journals_data=_journals_data(self._layout.path),
+            overwrites=in_place.overwrites(self._layout.path, shares_extents=shares),
         )
 
     def close(self) -> None:
@@ -274,10 +266,3 @@ class DirectoryBackend:
     def _trash(self, path: str, object_id: str, trash_id: str) -> None:
         self._layout.move_to_trash(path, self._layout.trashed(trash_id))
         self._layout.move_to_trash(f"{self._partial}/{object_id}", self._layout.trashed(trash_id, ".partial"))
-
-
-def _journals_data(path: str) -> bool:
-    """Whether the filesystem of ``path`` writes data twice, and so keeps a copy in its journal (ext4(5), data=journal)."""
-    with during(f"looking at {path}"):
-        device = os.stat(path).st_dev
-    return any("data=journal" in one.super_options for one in mounts.mountinfo() if one.dev == device)

@@ -60,6 +60,8 @@ def copy_tree(places: Places, start: int, total_bytes: int, share: bool, progres
     changes meanwhile.
     """
     if walk.look(places.target) is not None:
+        # Seen, but perhaps not synced: an earlier run may have died just after the rename.
+        files.fsync_dir(os.path.dirname(places.target))
         tree.remove_tree(places.partial)
         return True
     part, links, done = (f"{places.partial}/{name}" for name in ("tree", "links", "done"))

@@ -15,7 +15,7 @@ from ...model.health import Ailment, Status
 from ...model.pool import PoolConfig, Space
 from ...model.snapshot import Snapshot
 from ...model.volume import Kind, Volume
-from .. import settings
+from .. import in_place, settings
 from ..base import Entry, Extent, Progress, Shape
 from ..layout import Layout
 from ..own_image import OwnImage
@@ -68,10 +68,12 @@ class ImageBackend:
             self._own.open()
         try:
             self._layout.open(self._own.mount_point if self._own else self.config.path)
+            shares = reflink.supported(self._layout.home)
             self._facts = keys.Facts(
                 fs_type=fsprobe.statfs_type(self._layout.path).name,
-                shares_extents=reflink.supported(self._layout.home),
+                shares_extents=shares,
                 discards=trim.discard_supported(self._layout.path),
+                overwrites=in_place.overwrites(self._layout.path, shares_extents=shares),
             )
             self._attachments.recall()
         except BaseException:

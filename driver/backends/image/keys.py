@@ -14,7 +14,6 @@ from .configuration import PROVISIONING
 
 PROVISION, WIPE = "provisioning", "wipe"
 DEFAULT_FS_TYPE = "ext4"
-IN_PLACE = ("ext4", "xfs")
 BESIDE = "its filesystem may write zeros beside the old data (shared extents); wipe=discard gives the blocks back"
 KEPT = "the device below takes no discards, so the old data would stay on it"
 
@@ -26,11 +25,7 @@ class Facts(msgspec.Struct, frozen=True):
     fs_type: str = ""
     shares_extents: bool = False
     discards: bool = True
-
-    @property
-    def overwrites(self) -> bool:
-        """Whether new data of a file is known to lie where its old data did."""
-        return not self.fs_type or (self.fs_type in IN_PLACE and not self.shares_extents)
+    overwrites: bool = True
 
     @property
     def largest_file(self) -> int:
