@@ -106,6 +106,10 @@ if ! { [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && .venv/bin/python -c '' 2>
     .venv/bin/python -c '' 2>/dev/null || "$uv" venv --quiet --clear --python "$python" .venv
     "$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
     "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+    # Python reads .pth files in the locale's encoding, and the driver starts its children in the C locale: written in
+    # ASCII, the line works in a folder with any name.
+    "$python" -c 'import sys; open(sys.argv[1], "w").write(f"import sys; sys.path.append({sys.argv[2]!a})\n")' \
+        "$(echo .venv/lib/python3*/site-packages/_holdall.pth)" "$PWD"
     echo "$state" >"$stamp"
 fi
 
