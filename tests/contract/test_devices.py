@@ -227,6 +227,7 @@ def test_a_purge_takes_a_forgotten_device_away(world: World) -> None:
     world.trash(volume, "t1")
     (image,) = (world.pool_path / ".holdall" / "trash").iterdir()
     loop.attach(str(image))
+    world.reopen()
     world.purge(volume, "t1")
     assert not [one for one in loop.all_devices() if one.backing_path.startswith(str(world.pool_path))]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 
 from ...host import files, loop, loop_status, queue
 from ...host.failure import during
@@ -11,6 +12,8 @@ from .images import Images, is_thick
 from .keys import WIPE
 
 Key = tuple[int, int]
+LATELY = 1.0
+"""Seconds that one look through all devices serves many purges."""
 
 
 class Attachments:
@@ -21,10 +24,14 @@ class Attachments:
         self._images = images
         self._direct_io = direct_io
         self._known: dict[Key, loop.LoopDevice] = {}
+        self._looked = 0.0
 
     def recall(self) -> None:
-        """Devices that an earlier process left are known."""
-        self._known = {(one.st_dev, one.st_ino): one.device for one in loop.all_devices()}
+        """Devices that an earlier process left, or somebody else made, are known."""
+        for one in loop.all_devices():
+            # What another thread attached meanwhile is newer than what was seen.
+            self._known.setdefault((one.st_dev, one.st_ino), one.device)
+        self._looked = time.monotonic()
 
     def attach(self, volume: Volume, read_only: bool) -> str:
         """The device of exactly this volume, by ``base.Devices``. DataDamaged when its image is missing or too short."""
@@ -59,15 +66,17 @@ class Attachments:
 
     def detach(self, volume: Volume) -> None:
         """Not attached any more. InUse when the kernel still uses the device."""
-        device = self.attached(volume)
-        if device is not None:
-            self._free(device)
+        found = self._images.look(volume)
+        if found is not None:
+            self._free((found.st_dev, found.st_ino))
 
     def free(self, path: str) -> None:
-        """No loop device has the file at ``path``, whoever attached it. InUse."""
-        device = loop.find(path)
-        if device is not None:
-            self._free(device)
+        """No loop device has the file at ``path``, whoever attached it more than LATELY ago. InUse."""
+        with during(f"looking at {path}"):
+            found = os.stat(path)
+        if time.monotonic() - self._looked > LATELY:
+            self.recall()
+        self._free((found.st_dev, found.st_ino))
 
     def flush(self, volume: Volume) -> None:
         """What was written to the device so far is in the image."""
@@ -87,17 +96,20 @@ class Attachments:
             return loop.buffer_io(device)
         return device
 
-    def _free(self, device: loop.LoopDevice) -> None:
+    def _free(self, key: Key) -> None:
+        device = self._verified(key)
+        if device is None:
+            return
         loop.detach(device)
+        self._known.pop(key, None)
         # A limit on discards would stay with the device's number, for whoever gets it next.
         if loop_status.discard_lost(device.number):
             loop.make_anew(device.number)
-        self._known = {key: known for key, known in self._known.items() if known.number != device.number}
 
     def _verified(self, key: Key) -> loop.LoopDevice | None:
         device = self._known.get(key)
         if device is not None and not loop.verify(device, *key):
-            del self._known[key]
+            self._known.pop(key, None)
             return None
         return device
 
