@@ -50,7 +50,8 @@ proto: setup ## regenerate the protocol stubs beside their .proto files
 lock: ## renew the lock files; UPGRADE=1 takes the newest of everything
 	@sh tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-clean: ## remove what was built or measured; state in out/run stays while it is mounted
-	@! grep -qF " $$(printf '%s' "$$PWD" | sed 's/ /\\040/g')/out/" /proc/self/mountinfo || { echo "something below out/ is still mounted; stop it first" >&2; exit 1; }
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist out
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## remove what was built or measured; volumes made by `make run` stay in out/run
+	@! grep -qF "$$(printf '%s' "$$PWD" | sed 's/ /\\040/g')/out/tmp/" /proc/self/mountinfo || { echo "something below out/tmp is still mounted" >&2; exit 1; }
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	! [ -d out ] || find out -mindepth 1 -maxdepth 1 ! -name run -exec rm -rf {} +
+	find . -name out -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
