@@ -60,6 +60,25 @@ def test_a_clone_holds_what_the_volume_held(world: World) -> None:
     assert world.read(volume, 16) == b"source" + pattern("one", 16)[6:]
 
 
+def test_a_clone_cut_by_an_earlier_try_is_not_cut_again(world: World) -> None:
+    """``ensure_volume_from_volume`` on a clone that exists does only what is left to do: its source may move by now."""
+    volume = filled(world)
+    clone = restored(world, volume, "clone")
+    world.write(volume, b"moved on")
+    world.fill(clone, volume)
+    assert world.read(clone, MIB) == pattern("one", MIB)
+
+
+@only(lambda kind: kind.backend == "image" and kind.shares)
+def test_a_snapshot_is_of_the_call_that_cuts_it(world: World) -> None:
+    """``ensure_cut``: as of one moment during this call, not of a call before."""
+    volume = filled(world)
+    snapshot = world.cut(volume)
+    world.write(volume, b"moved on")
+    world.make_snapshot(snapshot, volume)
+    assert world.read(restored(world, snapshot), 8) == b"moved on"
+
+
 def test_a_snapshot_outlives_its_volume(world: World) -> None:
     """The rest of a snapshot's life does not depend on its source."""
     volume = filled(world)

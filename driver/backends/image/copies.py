@@ -11,7 +11,7 @@ import os
 
 from ...host import files, reflink
 from ...host.failure import during
-from ...model.errors import NoSpace
+from ...model.errors import InvalidArgument, NoSpace
 from ...model.snapshot import Snapshot
 from ...model.volume import Volume
 from ..base import Progress
@@ -19,10 +19,13 @@ from .images import PART, Images, is_thick
 
 
 def share(images: Images, source: str, made: Volume | Snapshot) -> None:
-    """The image of ``made`` has the content of ``source`` as of one moment during this call, durable, in its own size.
+    """The image of ``made`` has the content of ``source`` as of one moment, durable, in its own size.
 
-    One that exists is replaced: it is of an earlier moment, and was never listed.
+    A volume that exists was cut by an earlier try, and is not cut again: its source need not be still now. A snapshot that
+    exists is replaced: it is of an earlier moment than this call's, and was never listed.
     """
+    if isinstance(made, Volume) and _is_complete(images, made):
+        return
     part = images.path(made, PART)
     files.remove_file(part)
     reflink.share(source, part)
@@ -34,8 +37,7 @@ def copy(images: Images, source: str, made: Volume | Snapshot, start: int, progr
 
     Nothing is copied again when the image is already complete.
     """
-    if images.look(made) is not None:
-        files.fsync_dir(os.path.dirname(images.path(made)))
+    if _is_complete(images, made):
         return
     part = images.path(made, PART)
     with during(f"measuring {source}"):
@@ -70,6 +72,14 @@ def copy(images: Images, source: str, made: Volume | Snapshot, start: int, progr
         progress.report(size, size)
 
 
+def _is_complete(images: Images, made: Volume | Snapshot) -> bool:
+    """Whether the image is in place, and then durably: a crash may have come between renaming and syncing."""
+    if images.look(made) is None:
+        return False
+    files.fsync_dir(os.path.dirname(images.path(made)))
+    return True
+
+
 def _finish(images: Images, part: str, made: Volume | Snapshot) -> None:
     with during(f"measuring {part}"):
         now = os.stat(part).st_size
@@ -78,7 +88,7 @@ def _finish(images: Images, part: str, made: Volume | Snapshot) -> None:
     if isinstance(made, Volume) and is_thick(made):
         try:
             images.ensure_allocated(part, made.size)
-        except NoSpace:
+        except (NoSpace, InvalidArgument):
             files.remove_file(part)
             raise
     files.fsync_file(part)

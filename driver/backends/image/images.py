@@ -1,6 +1,7 @@
 """Image files by volume, snapshot and trash id: made, measured, grown, moved into the trash."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,13 +10,15 @@ from ...host import extents, files
 from ...host import space as host_space
 from ...host.failure import during
 from ...model import ids, sizes
-from ...model.errors import DataDamaged, HostFailed, NoSpace, OutOfRange
+from ...model.errors import DataDamaged, HostFailed, InvalidArgument, NoSpace, OutOfRange
 from ...model.snapshot import Snapshot
 from ...model.volume import Volume
 from ..base import Entry
 from ..layout import Layout
 from .keys import PROVISION
 
+NOT_OFFERED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
+"""What a filesystem answers to what it does not do at all."""
 IMAGE, PART = ".img", ".part"
 """A complete image; one being copied, which nobody lists."""
 
@@ -76,7 +79,7 @@ class Images:
         if is_thick(volume):
             try:
                 self.ensure_allocated(path, volume.size)
-            except NoSpace:
+            except (NoSpace, InvalidArgument):
                 if found is None:
                     files.remove_file(path)
                 raise
@@ -98,6 +101,12 @@ class Images:
             # Blocks that were taken beyond the end go with this; those inside are given back by release_unwritten.
             files.truncate(path, found.st_size)
             raise
+        except HostFailed as error:
+            if error.code not in NOT_OFFERED:
+                raise
+            raise InvalidArgument(
+                f"{PROVISION}=thick is not possible here, because the pool's filesystem cannot preallocate: {error.message}"
+            ) from error
 
     def release_unwritten(self, path: str) -> None:
         """Blocks that were allocated and never written are given back. Only while nobody can write to the image."""
@@ -141,10 +150,16 @@ class Images:
             os.close(fd)
 
     def ensure_trashed(self, thing: Volume | Snapshot, trash_id: str) -> None:
-        """Its image, complete or not, lies in the trash."""
-        self._layout.check_present()
-        for suffix in (IMAGE, PART):
-            self._layout.move_to_trash(self.path(thing, suffix), self._layout.trashed(trash_id, suffix))
+        """Its image, complete or not, lies in the trash. What is in its place once something lies there is a namesake's."""
+        image, part = self.path(thing), self.path(thing, PART)
+        if done := self.trashed(trash_id):
+            self._layout.move_to_trash(image, done[0])
+        elif os.path.lexists(image):
+            # Both only after a snapshot was cut anew: the part shares all it has with the image or the source.
+            files.remove_file(part)
+            self._layout.move_to_trash(image, self._layout.trashed(trash_id, IMAGE))
+        else:
+            self._layout.move_to_trash(part, self._layout.trashed(trash_id, PART))
 
     def trashed(self, trash_id: str) -> list[str]:
         """The files in the trash under that id."""

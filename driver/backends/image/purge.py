@@ -19,6 +19,7 @@ from ...host.failure import during
 from ...model import sizes
 from ...model.errors import HostFailed, NoSpace
 from ..base import Progress
+from .images import NOT_OFFERED
 
 PUNCHED = sizes.GIB
 ZEROED = 64 * sizes.MIB
@@ -72,6 +73,10 @@ def _punch(fd: int, progress: Progress) -> bool:
             files.punch(fd, position, PUNCHED)
         except NoSpace:
             # btrfs may lack the room to note the hole; removing the file has a reserve of its own.
+            return True
+        except HostFailed as error:
+            if error.code not in NOT_OFFERED:
+                raise
             return True
         position += PUNCHED
         progress.report(max(0, total - os.fstat(fd).st_blocks * 512), total)
