@@ -188,27 +188,48 @@ class Doctor:
         )
 
     async def _examine_use(self, use: Use, repair: bool) -> Finding | None:
-        mounted = mounts.look(use.staging_path) if use.kind == "filesystem" else None
-        if use.kind == "block" or (mounted is not None and mounted.is_root):
+        if use.kind == "block":
             return None
-        if repair and not any(_is_mounted(path) for path in use.targets):
-            self._uses.drop(use.volume_id)
-            repaired = True
-        else:
-            repaired = False
+        try:
+            pool = self._pools.of(use.volume_id)
+            if await pool.run(_is_mounted, use.staging_path):
+                return None
+
+            async def body() -> Finding | None:
+                return await self._not_mounted(pool, use.volume_id, repair)
+
+            return await self._inflight.run(use.volume_id, ("examine use", repair), body)
+        except (errors.NotFound, errors.Unavailable, errors.Busy):
+            return None  # nobody can tell now, or it is being staged: its note comes before its mount
+
+    async def _not_mounted(self, pool: Pool, volume_id: str, repair: bool) -> Finding | None:
+        """Looks again, with nobody else at work on the volume."""
+        use = self._uses.of(volume_id)
+        if use is None or await pool.run(_is_mounted, use.staging_path):
+            return None
+        repaired = repair and not await pool.run(_any_mounted, list(use.targets))
+        if repaired:
+            self._uses.drop(volume_id)
         return Finding(
-            pool_id=use.volume_id.split(".", 1)[0],
-            subject=use.volume_id,
+            pool_id=pool.id,
+            subject=volume_id,
             kind="StagedButNotMounted",
             severity="warning",
-            explanation=f"volume {use.volume_id} is noted as staged at {use.staging_path}, where nothing is mounted",
+            explanation=f"volume {volume_id} is noted as staged at {use.staging_path}, where nothing is mounted",
             remedy="--repair forgets the note; the CO stages it again",
             repaired=repaired,
         )
 
 
+def _any_mounted(paths: list[str]) -> bool:
+    return any(_is_mounted(path) for path in paths)
+
+
 def _is_mounted(path: str) -> bool:
-    found = mounts.look(path)
+    try:
+        found = mounts.look(path)
+    except errors.HostFailed:
+        return True  # a dead filesystem, which is for the node to take away
     return found is not None and found.is_root
 
 

@@ -15,6 +15,7 @@ import contextlib
 import msgspec
 
 from ..backends import base
+from ..engine import specification
 from ..engine.engine import Engine
 from ..engine.uses import Target, Use
 from ..host import block, mount_options, mounts
@@ -81,6 +82,8 @@ class Publish:
             raise errors.FailedPrecondition(f"volume {volume_id} is staged at {use.staging_path}, not at {staging}")
         # A block volume has no mount that would show whether its device still is the one that was noted.
         volume = await self._engine.volumes.get(volume_id)
+        if why := specification.refuse_capabilities(volume, [capability]):
+            raise errors.FailedPrecondition(why)
         pool = self._engine.pools.of(volume_id)
         found = await pool.run(staged.recognized, pool.backend, volume, staging, capability)
         if found is None:
