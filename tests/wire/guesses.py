@@ -238,12 +238,13 @@ class Guesser:
         """Inside the sandbox only: what a confused driver could do to the rest of the machine is not worth the proof."""
         if self._wild():
             return str(self._sandbox / self._pick(_PATHS))
-        # A volume has its own staging place, as with a CO that keeps its own books.
-        number = zlib.crc32(self._subject.encode("utf-8", "replace")) % STAGING
-        targets = f"targets/{number}-{self._random.randrange(2)}"
+        # A volume has places of its own, as with a CO that keeps its books: no two are ever staged at one path.
+        own = f"{zlib.crc32(self._subject.encode('utf-8', 'replace')):08x}"
         if "staging" in name or (name == "volume_path" and self._random.random() < 0.3):
-            return str(self._sandbox / "staging" / str(number))
-        return str(self._sandbox / targets)
+            place = self._sandbox / "staging" / own
+            place.mkdir(exist_ok=True)
+            return str(place)
+        return str(self._sandbox / f"targets/{own}-{self._random.randrange(2)}")
 
     def _hostile(self) -> str:
         text = self._pick(_HOSTILE)
@@ -256,9 +257,6 @@ class Guesser:
     def _pick(self, among: Any) -> Any:
         return self._random.choice(among)
 
-
-STAGING = 16
-"""Places a CO made for staging."""
 
 _PATHS = (
     "precious",
@@ -280,8 +278,7 @@ _PATHS = (
 
 def furnish(sandbox: Path) -> None:
     """What a CO makes, and what nobody may touch."""
-    for number in range(STAGING):
-        (sandbox / "staging" / str(number)).mkdir(parents=True)
+    (sandbox / "staging").mkdir()
     (sandbox / "targets").mkdir()
     (sandbox / "precious").mkdir()
     (sandbox / "precious" / "file").write_text("precious")

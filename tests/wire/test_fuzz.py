@@ -67,13 +67,13 @@ def daemon(filesystems: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     with Daemon(tmp_path_factory.mktemp("fuzz"), config=config, program=OWN_NAMESPACE) as daemon:
         yield daemon
         with Stubs(daemon.endpoint) as stubs:
-            _tidy(stubs)
+            _tidy(daemon, stubs)
         assert daemon.stop() == 0
     for kind in filesystems.values():
         _let_go(kind)
 
 
-def _tidy(stubs: Stubs) -> None:
+def _tidy(daemon: Daemon, stubs: Stubs) -> None:
     """Nothing staged, nothing there: devices are let go by the driver that took them."""
     for mount in stubs.holdall.GetNode(holdall.GetNodeRequest()).mounts:
         for target in mount.targets:
@@ -89,14 +89,14 @@ def _tidy(stubs: Stubs) -> None:
             stubs.controller.DeleteSnapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot.snapshot_id))
     refused = ["not tried yet"]
     for _ in range(20):  # one that is to be wiped stays as long as a clone shares its data
-        refused = _deleted(stubs)
+        refused = _deleted(daemon, stubs)
         if not refused:
             break
         time.sleep(0.2)
     assert not refused
 
 
-def _deleted(stubs: Stubs) -> list[str]:
+def _deleted(daemon: Daemon, stubs: Stubs) -> list[str]:
     """Why some volumes could not be deleted."""
     refused = []
     for entry in stubs.controller.ListVolumes(csi.ListVolumesRequest()).entries:
@@ -105,7 +105,12 @@ def _deleted(stubs: Stubs) -> list[str]:
         try:
             stubs.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name), timeout=PATIENCE)
         except grpc.RpcError as error:
-            refused.append(f"{error.code().name}: {error.details()}")
+            mounts = Path(f"/proc/{daemon.pid}/mountinfo").read_text()
+            standing = [
+                line for line in mounts.splitlines() if any(w in line for w in error.details().split() if "/" in w)
+            ]
+            history = _history(daemon, csi.DeleteVolumeRequest(volume_id=name))
+            refused.append("\n".join([f"{error.code().name}: {error.details()}", *standing, history]))
     return refused
 
 
