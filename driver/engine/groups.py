@@ -82,6 +82,7 @@ class Groups:
                     f"volume {volume.id} cannot be part of group snapshot {request.name}: pool {pool.name} does not share "
                     "extents, so it cannot be cut at the same moment; use a pool on xfs or btrfs"
                 )
+        self._refuse_moving(request.name, members)
         group = Group(
             id=ids.derive(home.id, ids.GROUP, request.name),
             pool_id=home.id,
@@ -105,6 +106,16 @@ class Groups:
         ready = msgspec.structs.replace(group, state="ready")
         await home.commit(Put(ready))
         return await self._view(ready)
+
+    def _refuse_moving(self, name: str, members: list[tuple[Pool, Volume]]) -> None:
+        """InUse when two members would be written to between their cuts: one alone is cut at an instant of its own."""
+        moving = [volume.id for pool, volume in members if self._sources.moves(pool, volume)]
+        if len(moving) > 1:
+            raise errors.InUse(
+                f"volumes {', '.join(moving)} are open for writing and cannot be held still together (only a filesystem "
+                f"of a volume's own can be frozen), so group snapshot {name} would not be of one moment; unpublish all "
+                "of them but one first"
+            )
 
     async def _source(self, volume_id: str) -> Volume:
         volume = await self._pools.of(volume_id, "source volume").get("volume", volume_id)

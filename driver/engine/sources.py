@@ -60,6 +60,11 @@ class Sources:
             return [use.staging_path]
         return []
 
+    def moves(self, pool: Pool, volume: Volume) -> bool:
+        """Whether ``volume`` may be written to on this node and cannot be frozen: a subvolume, a raw block volume."""
+        use = self._uses.of(volume.id)
+        return use is not None and use.writable and not self.frozen_paths(pool, volume)
+
     @contextlib.contextmanager
     def still(self, paths: list[str]) -> Iterator[None]:
         """The filesystems at ``paths`` are clean and do not move. Blocks; raises when that cannot be kept."""

@@ -1,6 +1,7 @@
 """CSI's other Controller RPCs: the behaviours drivers most often get wrong."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +293,38 @@ def test_a_group_that_cannot_be_cut_together_is_refused_whole(
     assert copied.volume_id in fails("FAILED_PRECONDITION", stubs.group.CreateVolumeGroupSnapshot, request)
     listed = stubs.controller.ListSnapshots(csi_pb2.ListSnapshotsRequest(source_volume_id=one.volume_id))
     assert list(listed.entries) == []
+
+
+def test_members_that_cannot_be_held_still_together_are_refused(
+    stubs: Stubs, make: Callable[..., Any], fails: Callable[..., str], name: Callable[[], str], tmp_path: Path
+) -> None:
+    """Rule: a group is consistent across its members: two subvolumes being written to cannot be cut at one moment."""
+    volumes = [make(pool="sub") for _ in range(2)]
+    for number, volume in enumerate(volumes):
+        paths = {"staging_target_path": str(tmp_path / f"staging-{number}")}
+        Path(paths["staging_target_path"]).mkdir()
+        common = {"volume_id": volume.volume_id, "volume_capability": capability()} | paths
+        stubs.node.NodeStageVolume(csi_pb2.NodeStageVolumeRequest(**common))
+        target = str(tmp_path / f"target-{number}")
+        stubs.node.NodePublishVolume(csi_pb2.NodePublishVolumeRequest(**common, target_path=target))
+    both = csi_pb2.CreateVolumeGroupSnapshotRequest(name=name(), source_volume_ids=[one.volume_id for one in volumes])
+    assert volumes[0].volume_id in fails("FAILED_PRECONDITION", stubs.group.CreateVolumeGroupSnapshot, both)
+    for number, volume in enumerate(volumes):
+        stubs.node.NodeUnpublishVolume(
+            csi_pb2.NodeUnpublishVolumeRequest(
+                volume_id=volume.volume_id, target_path=str(tmp_path / f"target-{number}")
+            )
+        )
+        if number == 0:  # the other is still written to: alone, it is cut at an instant of its own
+            group = stubs.group.CreateVolumeGroupSnapshot(both).group_snapshot
+            stubs.group.DeleteVolumeGroupSnapshot(
+                csi_pb2.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=group.group_snapshot_id)
+            )
+    for number, volume in enumerate(volumes):
+        staging = str(tmp_path / f"staging-{number}")
+        stubs.node.NodeUnstageVolume(
+            csi_pb2.NodeUnstageVolumeRequest(volume_id=volume.volume_id, staging_target_path=staging)
+        )
 
 
 # -- health, metadata, probe -------------------------------------------------------------------------------------------
