@@ -1,6 +1,7 @@
 """The ledger of a pool on a network or FUSE filesystem, where neither locks nor mapped files can be relied on."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ class RecordLedger:
 
     | step | a crash after it leaves |
     |---|---|
+    | what promises more: its files are written beside their names, synced: they have room | removed by the next open |
     | the batch is in the journal, synced: it has happened, its futures are done | old files; the next open does the rest |
     | each file dropped, or written beside, synced and renamed; directories synced | the same as done |
 
@@ -180,15 +182,21 @@ class RecordLedger:
         """In the writer's thread: ``batch`` is durable and visible, or this raises and nothing has changed."""
         tally = counted(batch, self._shelf.reserved)
         changes = [row for commit in batch for row in commit.rows]
-        pending = {**self._pending, **{(row.kind, row.id): self._entry(row) for row in changes}}
+        happening = {(row.kind, row.id): self._entry(row) for row in changes}
         settings = {key: value for commit in batch for key, value in commit.settings.items()}
-        pending_meta = {**self._pending_meta, **settings}
-        if any(commit.grows for commit in batch):
+        growing = any(commit.grows for commit in batch)
+        if growing:
             self._ballast.check_growth()
             self._settle()
-            self._journal.write(list(pending.values()), pending_meta)
-        else:
-            self._ballast.squeezed(lambda: self._journal.write(list(pending.values()), pending_meta))
+            self._files.prepare(happening.values())
+        pending, pending_meta = {**self._pending, **happening}, {**self._pending_meta, **settings}
+        try:
+            write = functools.partial(self._journal.write, list(pending.values()), pending_meta)
+            write() if growing else self._ballast.squeezed(write)
+        except (NoSpace, HostFailed):
+            if growing:
+                self._files.forget()
+            raise
         self._pending, self._pending_meta = pending, pending_meta
         self._shelf.apply(changes)
         self._meta = {**self._meta, **settings}

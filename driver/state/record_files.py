@@ -1,11 +1,12 @@
 """One file per record: ``<root>/<kind>/<0-f>/<id>.json``, whole or not there at all."""
 
+import contextlib
 import hashlib
 import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ Migration = Callable[[RecordKind, dict[str, Any]], dict[str, Any]]
 
 SHELVES = "0123456789abcdef"
 ENDING = ".json"
-UNFINISHED = ".json.new"
+BESIDE = ".new"
 LOADERS = 8
 """Files read at once at the start: on a network filesystem each takes a round trip."""
 # Lower case only, for servers that do not tell case apart; never a leading dot (NFS keeps removed files as .nfs…).
@@ -43,6 +44,7 @@ class RecordFiles:
     def __init__(self, root: str, ladder: Sequence[Migration]) -> None:
         self._root = root
         self._ladder = ladder
+        self._prepared: dict[Key, Entry] = {}
         self.version = len(ladder) + 1
 
     def create(self) -> None:
@@ -59,6 +61,28 @@ class RecordFiles:
         digest = hashlib.sha256(record_id.encode("utf-8", "surrogatepass")).hexdigest()
         name = record_id if _SAFE.fullmatch(record_id) else f"~{digest}"
         return f"{self._root}/{kind}/{digest[0]}/{name}{ENDING}"
+
+    def prepare(self, entries: Iterable[Entry]) -> None:
+        """Each file is written beside its name and synced, so that ``settle`` needs no more room for it.
+
+        Raises NoSpace, HostFailed: then nothing is left of them.
+        """
+        try:
+            for entry in entries:
+                if not entry.dropped:
+                    self._prepared[entry.kind, entry.id] = entry
+                    self._write_beside(entry)
+        except (NoSpace, HostFailed):
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """What was prepared will not happen."""
+        for key in self._prepared:
+            # What cannot be removed is removed by the next open, if nothing replaces it before.
+            with contextlib.suppress(HostFailed):
+                files.remove_file(self.path(*key) + BESIDE)
+        self._prepared.clear()
 
     def settle(self, pending: dict[Key, Entry]) -> None:
         """The files are as ``pending`` says, durably, and it is empty. Raises NoSpace, HostFailed: then it holds the rest.
@@ -82,11 +106,19 @@ class RecordFiles:
 
     def _write(self, entry: Entry) -> None:
         path = self.path(entry.kind, entry.id)
+        prepared = self._prepared.pop((entry.kind, entry.id), None)
         if entry.dropped:
+            if prepared:
+                files.remove_file(path + BESIDE)
             files.remove_file(path)
-        else:
-            files.write_file(path + ".new", msgspec.json.encode(Envelope(entry.schema, entry.body)))
-            files.rename(path + ".new", path)
+            return
+        if prepared is not entry:
+            self._write_beside(entry)
+        files.rename(path + BESIDE, path)
+
+    def _write_beside(self, entry: Entry) -> None:
+        data = msgspec.json.encode(Envelope(entry.schema, entry.body))
+        files.write_file(self.path(entry.kind, entry.id) + BESIDE, data)
 
     def row(self, kind: RecordKind, schema: int, body: bytes, where: str) -> Row:
         """A stored record as it is today. DataDamaged naming ``where`` when there is none."""
@@ -131,7 +163,7 @@ class RecordFiles:
             names = os.listdir(directory)
         for name in names:
             path = f"{directory}/{name}"
-            if name.endswith(UNFINISHED):
+            if name.endswith(ENDING + BESIDE):
                 files.remove_file(path)
             elif name.endswith(ENDING) and not name.startswith("."):
                 yield self._read(kind, path)

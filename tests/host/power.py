@@ -19,7 +19,15 @@ def cut(path: str) -> None:
         os.close(fd)
 
 
-def restore(device: str, path: str) -> None:
-    """Mounted again, its journal replayed."""
+def restore(image: str, path: str) -> str:
+    """What is on the disk is mounted again at ``path``, its journal replayed; answers the new image's path.
+
+    A copy: another process may have been started with a copy of our mounts, and then the old filesystem lives on.
+    """
     subprocess.run(["umount", path], check=True, capture_output=True)
-    subprocess.run(["mount", device, path], check=True, capture_output=True)
+    after = f"{image}-after"
+    subprocess.run(["cp", "--sparse=always", image, after], check=True)
+    kind = subprocess.run(["blkid", "-o", "value", "-s", "TYPE", after], check=True, capture_output=True, text=True)
+    options = "loop,nouuid" if kind.stdout.strip() == "xfs" else "loop"
+    subprocess.run(["mount", "-o", options, after, path], check=True, capture_output=True)
+    return after

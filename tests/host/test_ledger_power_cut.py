@@ -16,7 +16,7 @@ from .scratch import Scratch
 
 class Store(NamedTuple):
     make: Make
-    device: str
+    image: str
     path: str
     home: Path
 
@@ -25,13 +25,14 @@ class Store(NamedTuple):
 def store(request: pytest.FixtureRequest, scratch: Scratch) -> Store:
     kind, fs_type = request.param
     made = scratch.mounted(fs_type)
-    return Store(KINDS[kind], made.device.path, made.path, Path(made.path) / "home")
+    return Store(KINDS[kind], made.image, made.path, Path(made.path) / "home")
 
 
 @pytest.mark.parametrize("commits", [0, 1, 40])
 def test_what_was_acknowledged_survives_a_power_cut(store: Store, commits: int) -> None:
     """From the very first commit of a new ledger on, also right after a restart."""
     made = []
+    image = store.image
     for life in range(2):
         with opened(store.make, store.home, defaults={"pool_id": "p1"}) as ledger:
             for number in range(commits):
@@ -44,7 +45,7 @@ def test_what_was_acknowledged_survives_a_power_cut(store: Store, commits: int) 
             ledger.set_meta("life", str(life))
             before, totals = everything(ledger), ledger.totals()
             power.cut(store.path)
-        power.restore(store.device, store.path)
+        image = power.restore(image, store.path)
         with opened(store.make, store.home) as ledger:
             assert (everything(ledger), ledger.totals()) == (before, totals)
             assert (ledger.meta("pool_id"), ledger.meta("life")) == ("p1", str(life))
@@ -62,7 +63,7 @@ def test_a_store_that_went_away_is_told_and_serves_again(store: Store) -> None:
         assert ledger.totals().volumes == 1
     with pytest.raises(HostFailed):
         store.make(str(store.home)).open()
-    power.restore(store.device, store.path)
+    power.restore(store.image, store.path)
     with opened(store.make, store.home) as ledger:
         assert ledger.page("volume") == [volume("a")]
         ledger.commit([Put(volume("b"))]).result()
@@ -77,5 +78,5 @@ def test_what_was_overwritten_in_place_survives_a_power_cut(scratch: Scratch, fs
     files.overwrite(str(path), b"new", 4096)
     files.overwrite(str(path), b"end", 8192)
     power.cut(made.path)
-    power.restore(made.device.path, made.path)
+    power.restore(made.image, made.path)
     assert path.read_bytes() == bytes(4096) + b"new" + bytes(4093) + b"end"

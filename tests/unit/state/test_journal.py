@@ -11,7 +11,7 @@ from driver.state.json_records import RecordLedger
 from driver.state.ledger import Drop, Put
 
 from .ledgers import copied, files_of, observed, opened, put, settled, trash, volume
-from .obstacles import Gate, Refusal
+from .obstacles import Gate, Refusal, Watch
 
 
 def last_written(home: Path) -> Path:
@@ -21,16 +21,53 @@ def last_written(home: Path) -> Path:
 
 
 def test_a_commit_is_done_with_its_journal(home: Path) -> None:
-    """One sync; the files follow behind the caller, and readers see it at once."""
-    gate = Gate("files.write_file")
+    """The files follow behind the caller, and readers see it at once."""
+    gate = Gate("files.rename")
     with opened(RecordLedger, home) as ledger, observed(gate):
         ledger.commit([Put(volume("a"))]).result(10)
         assert gate.reached.wait(10)
-        assert files_of(home) == []
+        assert [path.suffix for path in files_of(home)] == [".new"]
         assert ledger.get("volume", volume("a").id) == volume("a")
         gate.open.set()
         settled(ledger)
-        assert len(files_of(home)) == 1
+        assert [path.suffix for path in files_of(home)] == [".json"]
+
+
+def test_what_promises_more_has_room_before_it_is_acknowledged(home: Path) -> None:
+    """Its files are synced beside their names before the journal; if there is no room, nothing is left of them."""
+    records = [volume(number) for number in range(3)]
+    with opened(RecordLedger, home) as ledger:
+        watch = Watch()
+        with observed(watch):
+            put(ledger, *records)
+            settled(ledger)
+        names = [name for name, _ in watch.seen]
+        assert names[:7] == ["files.write_file"] * 3 + ["files.overwrite"] + ["files.rename"] * 3
+        ledger.commit([Drop("volume", one.id) for one in records]).result()
+        settled(ledger)
+
+        class FullInTheEnd(Refusal):
+            def before(self, name: str, args: tuple[object, ...]) -> None:
+                if records[2].id in str(args[0]):
+                    super().before(name, args)
+
+        with observed(FullInTheEnd("files.write_file", NoSpace("full"))), pytest.raises(NoSpace, match="full"):
+            put(ledger, *records)
+        assert files_of(home) == []
+        put(ledger, *records)
+        assert ledger.totals().volumes == 3
+
+
+def test_a_prepared_file_is_not_taken_for_a_later_record(home: Path) -> None:
+    """A record that changed before its file got its name, or went."""
+    with opened(RecordLedger, home) as ledger:
+        with observed(Refusal("files.rename", HostFailed("away", errno.EIO), times=2)):
+            put(ledger, volume("a"), volume("b"))
+            ledger.commit([Put(volume("a", formatted=True)), Drop("volume", volume("b").id)]).result()
+        settled(ledger)
+        assert [path.name for path in files_of(home)] == [f"{volume('a').id}.json"]
+    with opened(RecordLedger, home) as ledger:
+        assert ledger.page("volume") == [volume("a", formatted=True)]
 
 
 def test_what_is_in_the_journal_only_is_done_by_the_next_start(home: Path, scratch: Path) -> None:
@@ -138,7 +175,7 @@ def test_a_commit_that_failed_is_not_in_the_journal(home: Path, scratch: Path) -
 def test_files_that_cannot_be_written_fail_the_next_commit_not_the_last(home: Path, scratch: Path) -> None:
     """What is in the journal has happened; nothing more happens until its files are written."""
     with opened(RecordLedger, home) as ledger:
-        with observed(Refusal("files.write_file", HostFailed("read-only", errno.EROFS), times=2)):
+        with observed(Refusal("files.rename", HostFailed("read-only", errno.EROFS), times=2)):
             put(ledger, volume("a"))
             assert ledger.page("volume") == [volume("a")]
             with pytest.raises(HostFailed, match="read-only"):
@@ -154,9 +191,9 @@ def test_files_that_cannot_be_written_fail_the_next_commit_not_the_last(home: Pa
 def test_a_ledger_closed_before_its_files_were_written_does_it_when_opened(home: Path) -> None:
     """The store may be away when the driver stops."""
     with opened(RecordLedger, home) as ledger:
-        with observed(Refusal("files.write_file", HostFailed("away", errno.EIO), times=3)):
+        with observed(Refusal("files.rename", HostFailed("away", errno.EIO), times=3)):
             put(ledger, volume("a"))
             ledger.close()
-    assert files_of(home) == []
+    assert [path.suffix for path in files_of(home)] == [".new"]
     with opened(RecordLedger, home) as ledger:
         assert ledger.page("volume") == [volume("a")]

@@ -147,7 +147,7 @@ def test_an_older_record_climbs_every_step_once_and_in_order(home: Path, scratch
     with opened(RecordLedger, home) as ledger:
         put(ledger, volume("a"))
         settled(ledger)
-        gate = Gate("files.write_file")
+        gate = Gate("files.rename")
         with observed(gate):
             put(ledger, volume("b"))
             assert gate.reached.wait(10)
