@@ -54,8 +54,8 @@ def findings(text: str, root: Path = ROOT) -> Iterator[tuple[int, str]]:
                 yield number, f"names a package registry's host ({match[0]}); clients know theirs"
         if path := MACHINE_PATH.search(line):
             yield number, f"holds an absolute path of some machine ({line[path.start() :].split()[0]})"
-        # A checkout at / or /src would be found everywhere; one deeper down only where it does not belong.
-        elif len(root.parts) > 2 and str(root) in line:
+        # A checkout at /src or /srv/holdall would be found in examples; one deeper down only where it does not belong.
+        elif len(root.parts) > 3 and str(root) in line:
             yield number, "holds the absolute path of this checkout"
 
 
