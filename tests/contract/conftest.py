@@ -16,7 +16,8 @@ from driver.backends import registry
 
 from ..conftest import PROOF
 from .pools import KINDS, Filesystems, Kind
-from .world import KINDS_OF, World
+from .state import State, state_on
+from .world import KINDS_OF, MIB, World
 
 _serial = itertools.count()
 
@@ -71,3 +72,21 @@ def world(kind: Kind, filesystems: Filesystems, scratch: Path) -> Iterator[World
         world = World(kind, ground)
         yield world
         world.backend.close()
+
+
+@pytest.fixture
+def state(filesystems: Filesystems, scratch: Path) -> Iterator[State]:
+    """A state directory whose filesystem cannot share extents."""
+    with state_on(filesystems.get("ext4")[0], scratch.name) as made:
+        yield made
+
+
+@pytest.fixture
+def small(scratch: Path) -> Iterator[State]:
+    """A state directory on a small filesystem of its own that cannot share extents."""
+    made = Filesystems(scratch / "small", {"ext4": 460 * MIB})
+    try:
+        with state_on(made.get("ext4")[0], "state") as found:
+            yield found
+    finally:
+        made.close()

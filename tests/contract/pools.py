@@ -207,7 +207,7 @@ KINDS = (
         image_default,
         shares=True,
         given=False,
-        sliced=("test_core", "test_durability", "test_full", "test_wipe"),
+        sliced=("test_core", "test_durability", "test_full", "test_open", "test_wipe"),
     ),
     Kind("directory-ext4", "directory", directory_ext4, shares=False),
     Kind("directory-xfs", "directory", directory_xfs, shares=False, sliced=("test_wipe", "test_hostile")),
