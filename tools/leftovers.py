@@ -44,15 +44,20 @@ def mounts(below: Path) -> list[str]:
 
 
 def loops(below: Path) -> dict[str, str]:
-    """Loop devices whose backing file lies (or lay, if deleted) below the directory, with that file."""
-    found = {}
-    for entry in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
-        try:
-            backing = os.fsdecode(entry.read_bytes()).rstrip("\n").removesuffix(" (deleted)")
-        except OSError:
-            continue
-        if _inside(backing, below):
-            found[f"/dev/{entry.parent.parent.name}"] = backing
+    """Loop devices whose backing file lies (or lay, if deleted) below the directory, with that file; outer ones first.
+
+    Also those on a filesystem of such a device: once that is unmounted, their file's path no longer says where it was.
+    """
+    listed = _backing()
+    found: dict[str, str] = {}
+    numbers: set[str] = set()
+    while new := {
+        device: file
+        for device, (file, number) in listed.items()
+        if device not in found and (_inside(file, below) or number in numbers)
+    }:
+        found |= new
+        numbers |= {_number(device) for device in new}
     return found
 
 
@@ -80,7 +85,8 @@ def release(below: Path) -> list[str]:
     for point in mounts(below):
         said.append(f"still mounted: {point}")
         _unmount(point)
-    for device, backing in loops(below).items():
+    # Inner ones first: each holds the filesystem of the outer one, mounted or not.
+    for device, backing in reversed(loops(below).items()):
         said.append(f"loop device still attached: {device} to {backing}")
         _run("losetup", "--detach", device)
     return said
@@ -88,6 +94,29 @@ def release(below: Path) -> list[str]:
 
 def _inside(path: str, directory: Path) -> bool:
     return path == str(directory) or path.startswith(f"{directory}/")
+
+
+def _backing() -> dict[str, tuple[str, str]]:
+    """Each attached loop device's backing file, and the number ``major:minor`` of the device that file lies on."""
+    command = ("losetup", "--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN")
+    listed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=20)
+    found = {}
+    for device, number in (line.split() for line in listed.stdout.splitlines() if len(line.split()) == 2):
+        try:
+            # From sysfs, since losetup changes what it cannot print.
+            file = (Path("/sys/block") / Path(device).name / "loop" / "backing_file").read_bytes()
+        except OSError:
+            continue
+        found[device] = (os.fsdecode(file).rstrip("\n").removesuffix(" (deleted)"), number)
+    return found
+
+
+def _number(device: str) -> str:
+    try:
+        number = os.stat(device).st_rdev
+    except FileNotFoundError:
+        return ""
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _kill(pid: int) -> None:

@@ -79,9 +79,9 @@ def test_an_expected_failure_is_a_failure(lane: Bench) -> None:
 
 def test_a_lane_beyond_its_time_box_fails_and_is_interrupted(lane: Bench) -> None:
     """It gets ^C first, so that fixtures clean up and pytest says where it was."""
-    outcome = lane.tests(PASS + "import time\ndef test_two():\n    time.sleep(600)\n", box=2)
+    outcome = lane.tests(PASS + "import time\ndef test_two():\n    time.sleep(600)\n", box=8)
     assert not outcome.ok
-    assert "stopped after its time box of 2 s" in outcome.faults
+    assert "stopped after its time box of 8 s" in outcome.faults
     assert "test_it.py:5: KeyboardInterrupt" in lane.places.log("it").read_text()
 
 
@@ -118,6 +118,19 @@ def test_a_mount_and_a_loop_device_left_behind_fail_the_lane_and_are_released(la
     assert str(scratch) not in Path("/proc/self/mountinfo").read_text()
     assert str(scratch) not in "".join(path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
     assert not scratch.exists()
+
+
+def test_a_loop_device_on_a_filesystem_unmounted_under_it_is_found(lane: Bench) -> None:
+    """Its file has no path any more, and it alone keeps the filesystem and the device below it."""
+    outcome = lane.command(
+        "sh", "-ec",
+        'cd "$TMPDIR"; truncate -s 64M outer; mkfs.ext4 -q outer; mkdir at; mount -o loop outer at\n'
+        "truncate -s 1M at/inner; losetup --find --show at/inner; umount --lazy at\n",
+    )  # fmt: skip
+    scratch = lane.places.scratch("it")
+    left = [fault for fault in outcome.faults if fault.startswith("left behind: loop device still attached")]
+    assert len(left) == 2
+    assert str(scratch) not in "".join(path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
 
 
 def test_a_skipped_lane_counts_as_one_skip_and_passes_nothing() -> None:
