@@ -67,9 +67,11 @@ class NoteStore:
             return {key: line.value for key, line in self._lines.items() if line.value is not None}
 
     def close(self) -> None:
-        """The file is closed; nothing more may be put."""
+        """The file is closed; nothing more may be put. Nothing happens if it was."""
         with self._lock:
-            os.close(self._fd)
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _read(self, data: bytes) -> bool:
         """Take in what is there; whether some of it was no line of ours."""

@@ -129,7 +129,7 @@ def test_it_can_be_ended_while_a_pool_keeps_it_from_starting(directory: Path, hu
             assert time.monotonic() < until, "it does not listen"
             time.sleep(0.02)
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(8.0) == 0
+        assert daemon.wait(8.0) == 0, daemon.output()
         assert isinstance(starting.exception(), RuntimeError)
 
 
