@@ -4,7 +4,6 @@ import pytest
 
 from driver.backends import base
 
-from .test_snapshots import filled, restored, store
 from .world import MIB, Quiet, World, only, pattern
 
 ABILITY = base.Copies
@@ -30,7 +29,9 @@ def test_a_copy_stops_and_goes_on(world: World, act: str) -> None:
     first = Quiet(patience=10)
     copy(0, first)
     assert not world.backend.exists(volume)
-    assert not store(world).snapshot_exists(snapshot)
+    store = world.backend
+    assert isinstance(store, base.SnapshotStore)
+    assert not store.snapshot_exists(snapshot)
     done = max((report[0] for report in first.reports), default=0)
     world.reopen()
     second = Quiet()
@@ -45,17 +46,17 @@ def test_a_copy_stops_and_goes_on(world: World, act: str) -> None:
 def test_a_continued_copy_whose_part_is_gone_begins_anew(world: World) -> None:
     """A part that a crash took, or one of another size, is not trusted: nothing of it would be data."""
     assert isinstance(world.backend, base.Copies)
-    source = filled(world)
+    source = world.filled()
     snapshot = world.snapshot(source)
     world.backend.ensure_snapshot_copied(snapshot, source, MIB // 2, Quiet())
-    assert world.read(restored(world, snapshot), MIB) == pattern("one", MIB)
+    assert world.read(world.restored(snapshot), MIB) == pattern("one", MIB)
 
 
 @only(lambda kind: not kind.shares)
 def test_an_abandoned_copy_goes_with_its_delete(world: World) -> None:
     """A part nobody lists is trashed and purged with the snapshot or volume it was to become."""
     assert isinstance(world.backend, base.Copies)
-    source = filled(world)
+    source = world.filled()
     before = world.names()
     snapshot, volume = world.snapshot(source), world.volume("copy")
     world.backend.ensure_snapshot_copied(snapshot, source, 0, Quiet(patience=0))

@@ -4,19 +4,11 @@ import msgspec
 import pytest
 
 from driver.backends import base, registry
-from driver.model.volume import Volume
 
 from .journal import Journal
 from .world import MIB, Quiet, World, only, pattern
 
 ABILITY = base.Devices
-
-
-def filled(world: World, name: str = "one", **given: str) -> Volume:
-    volume = world.create(name, **given)
-    world.write(volume, pattern(name, MIB))
-    world.idle(volume)
-    return volume
 
 
 def check(journal: Journal) -> None:
@@ -44,7 +36,7 @@ def test_an_opened_pool_is_durable(world: World, scratch: object) -> None:
 
 def test_what_a_crash_left_unsynced_is_synced_by_the_repeat(world: World) -> None:
     """A name that is seen may still be lost: what finds its work done syncs it all the same."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     root = str(world.pool_path)
     with Journal() as journal:
@@ -85,7 +77,7 @@ def test_a_thick_volume_is_durable(world: World) -> None:
 @pytest.mark.parametrize("provisioning", ["thin", "thick"])
 def test_a_snapshot_and_what_is_made_from_it_are_durable(world: World, provisioning: str) -> None:
     """``ensure_cut``, ``ensure_volume_from_…``, ``ensure_…_copied``: durable and complete when they return."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.snapshot(volume)
     with Journal() as journal:
         world.make_snapshot(snapshot, volume)
@@ -120,7 +112,7 @@ def test_what_a_copy_reports_is_durable(world: World) -> None:
 @pytest.mark.parametrize("provisioning", ["thin", "thick"])
 def test_growth_is_durable(world: World, provisioning: str) -> None:
     """``ensure_resized``: durable; the record may rely on it."""
-    volume = filled(world, provisioning=provisioning)
+    volume = world.filled(provisioning=provisioning)
     assert isinstance(world.backend, base.Expansion)
     with Journal() as journal:
         world.backend.ensure_resized(volume, 32 * MIB)
@@ -129,7 +121,7 @@ def test_growth_is_durable(world: World, provisioning: str) -> None:
 
 def test_growth_is_durable_also_when_a_crash_came_between(world: World) -> None:
     """A file that already has its size may not have been synced: the repeat does it."""
-    volume = filled(world)
+    volume = world.filled()
     assert isinstance(world.backend, base.Expansion)
     world.backend.ensure_resized(volume, 32 * MIB)
     with Journal() as journal:
@@ -140,7 +132,7 @@ def test_growth_is_durable_also_when_a_crash_came_between(world: World) -> None:
 
 def test_changed_attributes_are_durable(world: World) -> None:
     """``ensure_attributes``: in force, whatever comes."""
-    volume = filled(world)
+    volume = world.filled()
     assert isinstance(world.backend, base.Attributes)
     thick = world.backend.checked_attributes(volume, {"provisioning": "thick"})
     with Journal() as journal:
@@ -153,7 +145,7 @@ def test_changed_attributes_are_durable(world: World) -> None:
 
 def test_a_delete_is_durable(world: World) -> None:
     """``ensure_trashed``: the name is free also after a power cut, or a new volume of it would find the old data."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     for thing, trash in ((volume, "t1"), (snapshot, "t2")):
         with Journal() as journal:
@@ -164,7 +156,7 @@ def test_a_delete_is_durable(world: World) -> None:
 @pytest.mark.parametrize("wipe", ["none", "discard"])
 def test_a_purge_is_durable(world: World, wipe: str) -> None:
     """``ensure_purged``: what is gone does not come back, when nobody remembers that it was to go."""
-    volume = filled(world)
+    volume = world.filled()
     world.trash(volume, "t1")
     with Journal() as journal:
         world.backend.ensure_purged(volume, "t1", wipe, Quiet())
@@ -174,7 +166,7 @@ def test_a_purge_is_durable(world: World, wipe: str) -> None:
 @only(lambda kind: kind.name == "image-ext4")
 def test_a_wipe_is_durable_before_the_name_goes(world: World) -> None:
     """``wipe=zero``: the zeros are on the disk before the blocks are free: nobody would write them afterwards."""
-    volume = filled(world, wipe="zero")
+    volume = world.filled(wipe="zero")
     world.trash(volume, "t1")
     lost: list[str] = []
 

@@ -19,20 +19,6 @@ def store(world: World) -> base.SnapshotStore:
     return world.backend
 
 
-def filled(world: World, name: str = "one") -> Volume:
-    """A volume with a megabyte of its own at the start, and nobody using it."""
-    volume = world.create(name)
-    world.write(volume, pattern(name, MIB))
-    world.idle(volume)
-    return volume
-
-
-def restored(world: World, source: Volume | Snapshot, name: str = "restored", size: int = 16 * MIB) -> Volume:
-    volume = world.volume(name, size)
-    world.fill(volume, source)
-    return volume
-
-
 def test_pools_share_extents_where_their_filesystem_does(world: World) -> None:
     """``shares_extents``: found out by really trying."""
     backend = world.backend
@@ -41,19 +27,19 @@ def test_pools_share_extents_where_their_filesystem_does(world: World) -> None:
 
 def test_a_snapshot_holds_what_the_volume_held(world: World) -> None:
     """``ensure_cut``, ``ensure_snapshot_copied``: the source's content as of one moment during this call."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     assert store(world).snapshot_exists(snapshot)
     world.write(volume, pattern("later", MIB))
-    copy = restored(world, snapshot)
+    copy = world.restored(snapshot)
     assert world.read(copy, MIB) == pattern("one", MIB)
     assert world.read(volume, MIB) == pattern("later", MIB)
 
 
 def test_a_clone_holds_what_the_volume_held(world: World) -> None:
     """``ensure_volume_from_volume``, ``ensure_volume_copied``; and neither sees what is written to the other."""
-    volume = filled(world)
-    clone = restored(world, volume, "clone")
+    volume = world.filled()
+    clone = world.restored(volume, "clone")
     world.write(clone, b"clone")
     world.write(volume, b"source")
     assert world.read(clone, 16) == b"clone" + pattern("one", 16)[5:]
@@ -62,8 +48,8 @@ def test_a_clone_holds_what_the_volume_held(world: World) -> None:
 
 def test_a_clone_cut_by_an_earlier_try_is_not_cut_again(world: World) -> None:
     """``ensure_volume_from_volume`` on a clone that exists does only what is left to do: its source may move by now."""
-    volume = filled(world)
-    clone = restored(world, volume, "clone")
+    volume = world.filled()
+    clone = world.restored(volume, "clone")
     world.write(volume, b"moved on")
     world.fill(clone, volume)
     assert world.read(clone, MIB) == pattern("one", MIB)
@@ -72,26 +58,26 @@ def test_a_clone_cut_by_an_earlier_try_is_not_cut_again(world: World) -> None:
 @only(lambda kind: kind.backend == "image" and kind.shares)
 def test_a_snapshot_is_of_the_call_that_cuts_it(world: World) -> None:
     """``ensure_cut``: as of one moment during this call, not of a call before."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     world.write(volume, b"moved on")
     world.make_snapshot(snapshot, volume)
-    assert world.read(restored(world, snapshot), 8) == b"moved on"
+    assert world.read(world.restored(snapshot), 8) == b"moved on"
 
 
 def test_a_snapshot_outlives_its_volume(world: World) -> None:
     """The rest of a snapshot's life does not depend on its source."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     world.purge(volume, "t1")
-    assert world.read(restored(world, snapshot), MIB) == pattern("one", MIB)
+    assert world.read(world.restored(snapshot), MIB) == pattern("one", MIB)
 
 
 def test_a_restored_volume_outlives_the_snapshot(world: World) -> None:
     """Nor a volume's on the snapshot it was made from."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
-    copy = restored(world, snapshot)
+    copy = world.restored(snapshot)
     world.purge(snapshot, "t1")
     assert not store(world).snapshot_exists(snapshot)
     assert world.read(copy, MIB) == pattern("one", MIB)
@@ -99,18 +85,18 @@ def test_a_restored_volume_outlives_the_snapshot(world: World) -> None:
 
 def test_a_name_can_be_snapshot_again_after_a_delete(world: World) -> None:
     """A snapshot that was trashed frees its id, and the next of that name is cut anew."""
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     world.trash(snapshot, "t1")
     world.write(volume, b"second")
     world.idle(volume)
     world.cut(volume)
-    assert world.read(restored(world, snapshot), 6) == b"second"
+    assert world.read(world.restored(snapshot), 6) == b"second"
 
 
 def test_a_volume_in_use_is_cut_with_what_was_written(world: World) -> None:
     """What a user wrote to the raw device without a flush is in the cut: the device is flushed first."""
-    volume = filled(world)
+    volume = world.filled()
     if isinstance(world.backend, base.Devices):
         with open(world.backend.attach(volume), "r+b", buffering=0) as device:
             device.write(b"unflushed")
@@ -118,17 +104,17 @@ def test_a_volume_in_use_is_cut_with_what_was_written(world: World) -> None:
     else:
         world.write(volume, b"unflushed")
         snapshot = world.cut(volume)
-    assert world.read(restored(world, snapshot), 9) == b"unflushed"
+    assert world.read(world.restored(snapshot), 9) == b"unflushed"
 
 
 @only(lambda kind: kind.backend == "image")
 def test_a_copy_has_its_own_size(world: World) -> None:
     """``volume`` is ``volume.size`` bytes large, and reads as zeros beyond the source's end."""
     assert isinstance(world.backend, base.Devices)
-    volume = filled(world)
+    volume = world.filled()
     snapshot = world.cut(volume)
     for number, source in enumerate((volume, snapshot)):
-        larger = restored(world, source, f"larger{number}", 24 * MIB)
+        larger = world.restored(source, f"larger{number}", 24 * MIB)
         with open(world.backend.attach(larger), "rb") as device:
             assert device.seek(0, 2) == 24 * MIB
         assert world.read(larger, MIB) == pattern("one", MIB)
@@ -144,7 +130,7 @@ def test_shared_extents_take_no_more_space(world: World) -> None:
     world.idle(volume)
     free = world.backend.space().free
     snapshot = world.cut(volume)
-    restored(world, snapshot, size=128 * MIB)
+    world.restored(snapshot, size=128 * MIB)
     # btrfs keeps some room back for the metadata of each subvolume.
     assert free - world.backend.space().free < 64 * MIB
 
@@ -152,9 +138,9 @@ def test_shared_extents_take_no_more_space(world: World) -> None:
 @only(lambda kind: kind.shares and kind.backend == "image")
 def test_allocated_counts_a_shared_block_once(world: World) -> None:
     """``allocated``: bytes taken up; a block of several images is one block, or others' data would look smaller."""
-    volume = filled(world)
+    volume = world.filled()
     before = world.backend.allocated()
-    restored(world, world.cut(volume))
+    world.restored(world.cut(volume))
     assert world.backend.allocated() == before
     world.write(volume, pattern("other", MIB // 2))
     assert world.backend.allocated() == before + MIB // 2
@@ -173,10 +159,10 @@ def test_a_snapshot_reserves_what_it_takes_up(world: World) -> None:
 
 def test_a_missing_source_is_damage_and_nothing_is_made(world: World) -> None:
     """A snapshot or clone of data that is gone is refused, and leaves nothing behind."""
-    volume = filled(world)
+    volume = world.filled()
     world.purge(volume, "t1")
     before = world.names()
-    for act in (lambda: world.cut(volume), lambda: restored(world, volume)):
+    for act in (lambda: world.cut(volume), lambda: world.restored(volume)):
         with pytest.raises(errors.DomainError):
             act()
     assert world.names() == before
@@ -184,7 +170,7 @@ def test_a_missing_source_is_damage_and_nothing_is_made(world: World) -> None:
 
 def test_contents_shows_snapshots(world: World) -> None:
     """``contents``: snapshots in their own place, and trashed ones in the trash."""
-    volume = filled(world)
+    volume = world.filled()
     kept, gone = world.cut(volume, "kept"), world.cut(volume, "gone")
     world.trash(gone, "t1")
     assert world.entries("snapshot") == {kept.id}
@@ -194,7 +180,7 @@ def test_contents_shows_snapshots(world: World) -> None:
 
 def test_no_strange_snapshot_id_becomes_a_path(world: World) -> None:
     """An id that is none of ours is InvalidArgument, also a volume's."""
-    volume = filled(world)
+    volume = world.filled()
     before = world.names()
     for strange in ("", "..", "../x", volume.id):
         snapshot = msgspec.structs.replace(world.snapshot(volume), id=strange)
@@ -211,7 +197,7 @@ def test_no_strange_snapshot_id_becomes_a_path(world: World) -> None:
 @pytest.mark.parametrize("act", ["snapshot", "restore", "clone", "trash"])
 def test_a_death_after_any_call_heals_on_repeat(world: World, act: str) -> None:
     """A cut, a copy or a delete may be repeated after a crash at any point: complete, once, and nothing left over."""
-    source = filled(world)
+    source = world.filled()
     cut = world.cut(source)
     before = world.names()
     for number in range(1, 60):
@@ -249,7 +235,7 @@ def test_a_death_after_any_call_heals_on_repeat(world: World, act: str) -> None:
 def test_cutting_where_extents_are_not_shared_fails(world: World) -> None:
     """Never a slow copy in place of a cut: the engine is told, and nothing is left."""
     assert isinstance(world.backend, base.Snapshots)
-    volume = filled(world)
+    volume = world.filled()
     before = world.names()
     with pytest.raises(errors.HostFailed):
         world.backend.ensure_cut(world.snapshot(volume), volume)

@@ -145,6 +145,19 @@ class World:
         finally:
             os.close(fd)
 
+    def filled(self, name: str = "one", **attributes: str) -> Volume:
+        """A volume with a megabyte of its own (``pattern`` of its name) at the start, and nobody using it."""
+        volume = self.create(name, **attributes)
+        self.write(volume, pattern(name, MIB))
+        self.idle(volume)
+        return volume
+
+    def restored(self, source: Volume | Snapshot, name: str = "restored", size: int = 16 * MIB) -> Volume:
+        """A new volume made from ``source``."""
+        volume = self.volume(name, size)
+        self.fill(volume, source)
+        return volume
+
     def idle(self, volume: Volume) -> None:
         """Nobody has the volume open."""
         if isinstance(self.backend, base.Devices):
