@@ -6,7 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..host import files, filesystem, loop, mounts, owner, trim
+from ..host import extents, files, filesystem, loop, mounts, owner, trim
 from ..host import space as host_space
 from ..host.failure import during
 from ..model import sizes
@@ -83,6 +83,18 @@ class OwnImage:
         inside = host_space.space(self.mount_point)
         outside = host_space.space(os.path.dirname(self.image))
         return Space(total=inside.total, free=min(inside.free, max(0, outside.free - self._kept(outside))))
+
+    def back(self, path: str) -> None:
+        """Every block that the file at ``path``, on the filesystem inside, has now also has its room on the host: holes of
+        the image that lie below it are filled. NoSpace when the host has too little; HostFailed."""
+        with during(f"opening {path}"):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for extent in extents.extents(fd):
+                files.allocate(self.image, extent.length, extent.physical)
+        finally:
+            os.close(fd)
+        files.fsync_file(self.image)
 
     def reclaim(self) -> int:
         """What is free inside takes no room on the host any more; the bytes of it. Raises HostFailed."""

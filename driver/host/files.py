@@ -186,8 +186,8 @@ def create_sparse(path: str, size: int) -> None:
 
 
 @effect
-def allocate(path: str, size: int) -> None:
-    """All of the first ``size`` bytes have blocks (fallocate(2)), and the file is at least that long; data is kept.
+def allocate(path: str, size: int, offset: int = 0) -> None:
+    """All of the ``size`` bytes from ``offset`` on have blocks (fallocate(2)), and the file reaches that far; data is kept.
 
     Raises NoSpace (blocks taken so far may stay), HostFailed (EOPNOTSUPP where the filesystem cannot).
     """
@@ -195,7 +195,7 @@ def allocate(path: str, size: int) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             # Not posix_fallocate: the C library's stand-in for filesystems without it writes into every block.
-            _fallocate(fd, 0, 0, size)
+            _fallocate(fd, 0, offset, size)
         finally:
             os.close(fd)
 

@@ -103,6 +103,26 @@ def test_a_purge_ends_with_the_hosts_room_given_back(state: State) -> None:
     world.backend.close()
 
 
+def test_a_thick_volume_has_its_room_on_the_host(state: State) -> None:
+    """``provisioning=thick`` down to the host's filesystem: others who fill it take nothing away, nor does a trim."""
+    world = state.world()
+    before = state.image.stat().st_blocks * 512
+    world.create(size=64 * MIB, provisioning="thick")
+    world.backend.reclaim()
+    # Some of the blocks may have been there before.
+    assert state.image.stat().st_blocks * 512 - before >= 60 * MIB
+    world.backend.close()
+
+
+def test_a_thick_volume_needs_room_on_the_host(small: State) -> None:
+    """What the pool has and the host has not is no room: NoSpace, and nothing is left."""
+    world = small.world(size="2GiB", floor=0)
+    with pytest.raises(errors.NoSpace):
+        world.create(size=1 << 30, provisioning="thick")
+    assert world.entries("volume") == set()
+    world.backend.close()
+
+
 def test_what_a_user_discards_comes_back_to_the_host(state: State) -> None:
     """``chores``: what is free inside and taken on the host is given back without a purge, once it is much."""
     world = state.world()

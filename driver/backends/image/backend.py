@@ -44,8 +44,6 @@ class ImageBackend:
         self.config = config
         self._settings = configuration.read(config)
         self._layout = Layout(config.name, root)
-        self._images = Images(self._layout)
-        self._attachments = Attachments(self._images, self._settings.direct_io)
         self._facts = keys.Facts()
         self._own: OwnImage | None = None
         if self._settings.image:
@@ -60,6 +58,8 @@ class ImageBackend:
                 size=self._settings.size,
                 floor=self._settings.host_floor,
             )
+        self._images = Images(self._layout, self._own)
+        self._attachments = Attachments(self._images, self._settings.direct_io)
 
     # The pool.
 

@@ -15,6 +15,7 @@ from ...model.snapshot import Snapshot
 from ...model.volume import Volume
 from ..base import Entry
 from ..layout import Layout
+from ..own_image import OwnImage
 from .keys import PROVISION
 
 NOT_OFFERED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
@@ -24,10 +25,11 @@ IMAGE, PART = ".img", ".part"
 
 
 class Images:
-    """The files below one pool's layout."""
+    """The files below one pool's layout. ``own``: the image that holds the pool's filesystem, where it has one."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, own: OwnImage | None = None) -> None:
         self._layout = layout
+        self._own = own
 
     def path(self, thing: Volume | Snapshot, suffix: str = IMAGE) -> str:
         """Where its image lies. InvalidArgument when the id is none of ours."""
@@ -87,16 +89,19 @@ class Images:
             files.fsync_dir(self._layout.volumes)
 
     def ensure_allocated(self, path: str, size: int) -> None:
-        """All of the first ``size`` bytes have blocks, and the file is at least that long. NoSpace, and then the file has
-        its old length, and no blocks were taken unless the room went to somebody else meanwhile."""
+        """All of the first ``size`` bytes have blocks, down to the host's filesystem, and the file is at least that long.
+        NoSpace, and then the file has its old length, and no blocks were taken unless the room went to somebody else
+        meanwhile."""
         with during(f"measuring {path}"):
             found = os.stat(path)
         missing = size - found.st_blocks * 512
-        free = host_space.space(self._layout.path).free
+        free = self._own.room().free if self._own else host_space.space(self._layout.path).free
         if missing > free:
             raise NoSpace(f"{sizes.show(missing)} are to be allocated for {path}; {sizes.show(free)} are free")
         try:
             files.allocate(path, size)
+            if self._own:
+                self._own.back(path)
         except NoSpace:
             # Blocks that were taken beyond the end go with this; those inside are given back by release_unwritten.
             files.truncate(path, found.st_size)
