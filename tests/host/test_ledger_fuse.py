@@ -2,12 +2,9 @@
 
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as NotDone
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -16,34 +13,15 @@ from driver.state import choose
 from driver.state.json_records import RecordLedger
 from driver.state.ledger import Put
 from driver.state.sqlite import SqliteLedger
+from tests import fuse as fuse_filesystem
+from tests.fuse import Fuse
 from tests.unit.state.ledgers import opened, volume
-
-
-class Fuse(NamedTuple):
-    """A bindfs mount of ``below``; SIGSTOP to ``pid`` hangs it."""
-
-    below: Path
-    mount: Path
-    pid: int
 
 
 @pytest.fixture
 def fuse(tmp_path: Path) -> Iterator[Fuse]:
-    below, mount = tmp_path / "below", tmp_path / "fuse"
-    below.mkdir()
-    mount.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
-    try:
-        until = time.monotonic() + 10
-        while not os.path.ismount(mount):
-            assert time.monotonic() < until, "bindfs did not mount"
-            time.sleep(0.02)
-        yield Fuse(below, mount, process.pid)
-    finally:
-        process.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
-        process.kill()
-        process.wait(10)
+    with fuse_filesystem.mounted(tmp_path) as made:
+        yield made
 
 
 def test_a_pool_on_fuse_gets_a_file_per_record_and_keeps_it_elsewhere(fuse: Fuse) -> None:

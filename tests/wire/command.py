@@ -4,12 +4,9 @@ The fixtures are for the tests that import them.
 """
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import pytest
 
 from driver.cli import root
 from driver.cli.demo.sweep import sweep
+from tests import fuse as fuse_filesystem
 from tests.daemon import Daemon
 
 
@@ -112,21 +110,8 @@ def holdall_at_daemon(daemon: Daemon, capsys: pytest.CaptureFixture[str], monkey
 @pytest.fixture
 def hung(directory: Path) -> Iterator[tuple[Path, int]]:
     """A FUSE mount, and the pid of the process that can be stopped to hang it."""
-    below, mount = directory / "below", directory / "fuse"
-    below.mkdir()
-    mount.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
-    try:
-        until = time.monotonic() + 10
-        while not os.path.ismount(mount):
-            assert time.monotonic() < until, "bindfs did not mount"
-            time.sleep(0.02)
-        yield mount, process.pid
-    finally:
-        process.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
-        process.kill()
-        process.wait(10)
+    with fuse_filesystem.mounted(directory) as made:
+        yield made
 
 
 def program(*arguments: object, environment: dict[str, str] | None = None) -> Said:

@@ -7,7 +7,6 @@ dead server.
 import os
 import signal
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ import grpc
 import pytest
 
 from csi.v1 import csi_pb2
+from tests import fuse as fuse_filesystem
 from tests.daemon import Daemon, Stubs
 
 FULL = os.environ.get("HOLDALL_PROOF") == "full"
@@ -26,21 +26,8 @@ HUNG_CALLS = 1000 if FULL else 100
 @pytest.fixture
 def fuse(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     """A FUSE mount and the pid of its daemon."""
-    below, mount = tmp_path / "below", tmp_path / "fuse"
-    below.mkdir()
-    mount.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
-    try:
-        until = time.monotonic() + 10
-        while not os.path.ismount(mount):
-            assert time.monotonic() < until, "bindfs did not mount"
-            time.sleep(0.02)
-        yield mount, process.pid
-    finally:
-        process.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
-        process.kill()
-        process.wait(10)
+    with fuse_filesystem.mounted(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

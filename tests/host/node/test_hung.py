@@ -6,7 +6,6 @@ The FUSE daemon is Debian's bindfs, stopped by SIGSTOP: the kernel waits for it 
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from driver.model import errors
 from driver.model.capability import Capability
+from tests import fuse as fuse_filesystem
 
 from . import rig
 
@@ -26,21 +26,8 @@ KIND = rig.Kind("fuse", "fuse", "directory", MOUNT)
 @pytest.fixture
 def fuse(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     """A FUSE mount and the pid of its daemon."""
-    below, mount = tmp_path / "below", tmp_path / "fuse"
-    below.mkdir()
-    mount.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(below), str(mount)])
-    try:
-        until = time.monotonic() + 10
-        while not os.path.ismount(mount):
-            assert time.monotonic() < until, "bindfs did not mount"
-            time.sleep(0.02)
-        yield mount, process.pid
-    finally:
-        process.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", str(mount)], check=False, capture_output=True)
-        process.kill()
-        process.wait(10)
+    with fuse_filesystem.mounted(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
