@@ -18,6 +18,7 @@ from driver.cli import root
 from driver.cli.demo.sweep import sweep
 from tests import fuse as fuse_filesystem
 from tests.daemon import Daemon
+from tests.fuse import Fuse
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -108,7 +109,7 @@ def holdall_at_daemon(daemon: Daemon, capsys: pytest.CaptureFixture[str], monkey
 
 
 @pytest.fixture
-def hung(directory: Path) -> Iterator[tuple[Path, int]]:
+def hung(directory: Path) -> Iterator[Fuse]:
     """A FUSE mount, and the pid of the process that can be stopped to hang it."""
     with fuse_filesystem.mounted(directory) as made:
         yield made

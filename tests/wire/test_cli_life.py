@@ -13,6 +13,7 @@ import pytest
 from csi.v1 import csi_pb2 as csi
 from driver.cli.demo.sweep import left_in
 from tests.daemon import Daemon, Stubs
+from tests.fuse import Fuse
 
 from .command import Holdall, directory, holdall, hung
 
@@ -100,9 +101,9 @@ def test_a_killed_driver_comes_back_with_everything(directory: Path, holdall: Ho
         assert daemon.stop() == 0
 
 
-def test_a_second_signal_ends_it_at_once(directory: Path, hung: tuple[Path, int]) -> None:
+def test_a_second_signal_ends_it_at_once(directory: Path, hung: Fuse) -> None:
     """The first waits for a create that a hung store holds up; the second waits for nothing."""
-    mount, pid = hung
+    mount, pid, _ = hung
     with Daemon(directory, config=pool(mount)) as daemon:
         os.kill(pid, signal.SIGSTOP)
         with Stubs(daemon.endpoint) as stubs:
@@ -117,9 +118,9 @@ def test_a_second_signal_ends_it_at_once(directory: Path, hung: tuple[Path, int]
             call.cancel()
 
 
-def test_it_can_be_ended_while_a_pool_keeps_it_from_starting(directory: Path, hung: tuple[Path, int]) -> None:
+def test_it_can_be_ended_while_a_pool_keeps_it_from_starting(directory: Path, hung: Fuse) -> None:
     """SIGTERM before the ready line: no mutation can be under way, so it ends at once and cleanly."""
-    mount, pid = hung
+    mount, pid, _ = hung
     daemon = Daemon(directory, config=pool(mount))
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as starter:

@@ -18,20 +18,21 @@ import pytest
 from csi.v1 import csi_pb2
 from tests import fuse as fuse_filesystem
 from tests.daemon import Daemon, Stubs
+from tests.fuse import Fuse
 
 FULL = os.environ.get("HOLDALL_PROOF") == "full"
 HUNG_CALLS = 1000 if FULL else 100
 
 
 @pytest.fixture
-def fuse(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+def fuse(tmp_path: Path) -> Iterator[Fuse]:
     """A FUSE mount and the pid of its daemon."""
     with fuse_filesystem.mounted(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, fuse: tuple[Path, int]) -> Iterator[Daemon]:
+def daemon(tmp_path: Path, fuse: Fuse) -> Iterator[Daemon]:
     healthy = tmp_path / "healthy"
     healthy.mkdir()
     config = f"""
@@ -72,7 +73,7 @@ def _seconds(stubs: Stubs, round_name: str, count: int = 40) -> tuple[float, flo
     return statistics.median(creates), statistics.median(probes)
 
 
-def test_a_hung_pool_slows_nobody_else_and_mends(daemon: Daemon, fuse: tuple[Path, int]) -> None:
+def test_a_hung_pool_slows_nobody_else_and_mends(daemon: Daemon, fuse: Fuse) -> None:
     """Rule: a hung store must not slow another, and serves again once it answers."""
     with Stubs(daemon.endpoint) as stubs:
         made = stubs.controller.CreateVolume(_request("before", "hung"), timeout=10)

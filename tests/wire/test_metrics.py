@@ -9,6 +9,7 @@ from pathlib import Path
 
 from driver.cli.observed import BUDGET
 from tests.daemon import Daemon
+from tests.fuse import Fuse
 
 from .command import Holdall, directory, holdall, hung
 
@@ -67,9 +68,9 @@ def test_a_pool_a_volume_and_its_device_are_measured(directory: Path, holdall: H
         assert daemon.stop() == 0
 
 
-def test_a_hung_pool_does_not_hold_up_the_scrape(directory: Path, holdall: Holdall, hung: tuple[Path, int]) -> None:
+def test_a_hung_pool_does_not_hold_up_the_scrape(directory: Path, holdall: Holdall, hung: Fuse) -> None:
     """The healthy pool's volume is measured, the hung one's is shown as unreachable, and mends by itself."""
-    mount, pid = hung
+    mount, pid, _ = hung
     (directory / "healthy").mkdir()
     config = "pool_patience = 2\n" + "".join(
         f'[[pool]]\nname = "{name}"\nbackend = "directory"\npath = "{path}"\n'

@@ -14,6 +14,7 @@ import pytest
 
 from csi.v1 import csi_pb2 as csi
 from tests.daemon import Daemon, Stubs
+from tests.fuse import Fuse
 
 from . import http2, test_hung_pool
 from .fleets import capability, create
@@ -143,7 +144,7 @@ def test_sigterm_answers_what_is_under_way_and_removes_the_socket(daemon: Daemon
     assert {entry.volume.volume_id for entry in listed} >= set(answers)
 
 
-def test_a_second_sigterm_ends_it_at_once(socket_path: Path, fuse: tuple[Path, int]) -> None:
+def test_a_second_sigterm_ends_it_at_once(socket_path: Path, fuse: Fuse) -> None:
     """Issue: SIGTERM ends it cleanly, a second one at once: here while a call hangs on a store that does not answer."""
     mount, server = fuse
     config = f'[[pool]]\nname = "hung"\nbackend = "directory"\npath = "{mount}"\n'

@@ -16,6 +16,7 @@ import pytest
 from driver.model import errors
 from driver.model.capability import Capability
 from tests import fuse as fuse_filesystem
+from tests.fuse import Fuse
 
 from . import rig
 
@@ -24,14 +25,14 @@ KIND = rig.Kind("fuse", "fuse", "directory", MOUNT)
 
 
 @pytest.fixture
-def fuse(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+def fuse(tmp_path: Path) -> Iterator[Fuse]:
     """A FUSE mount and the pid of its daemon."""
     with fuse_filesystem.mounted(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-async def hanging(tmp_path: Path, fuse: tuple[Path, int]) -> AsyncIterator[rig.Node]:
+async def hanging(tmp_path: Path, fuse: Fuse) -> AsyncIterator[rig.Node]:
     """A node whose pool lies on that mount, with few threads and little patience."""
     root = tmp_path / "node"
     root.mkdir()
@@ -54,7 +55,7 @@ async def _longest_gap(until: asyncio.Event) -> float:
     return longest
 
 
-async def test_a_hung_volume_holds_up_nothing_but_itself(hanging: rig.Node, fuse: tuple[Path, int]) -> None:
+async def test_a_hung_volume_holds_up_nothing_but_itself(hanging: rig.Node, fuse: Fuse) -> None:
     """stats, health, publish and unpublish of a dead mount wait in the pool's own threads, end with UNAVAILABLE, and work
     again once the filesystem answers."""
     volume = await hanging.create("hung", KIND)
@@ -102,7 +103,7 @@ async def test_a_hung_volume_holds_up_nothing_but_itself(hanging: rig.Node, fuse
     await hanging.plugin.unstage(volume.id, staging)
 
 
-async def test_a_dead_filesystem_below_is_unmounted_all_the_same(hanging: rig.Node, fuse: tuple[Path, int]) -> None:
+async def test_a_dead_filesystem_below_is_unmounted_all_the_same(hanging: rig.Node, fuse: Fuse) -> None:
     """The daemon is gone for good (ENOTCONN): unpublish and unstage do not look before they unmount."""
     volume = await hanging.create("dead", KIND)
     staging, target = hanging.staging("s"), hanging.target("t")
