@@ -146,7 +146,7 @@ def test_sigterm_answers_what_is_under_way_and_removes_the_socket(daemon: Daemon
 
 def test_a_second_sigterm_ends_it_at_once(socket_path: Path, fuse: Fuse) -> None:
     """Issue: SIGTERM ends it cleanly, a second one at once: here while a call hangs on a store that does not answer."""
-    mount, server = fuse
+    mount, server, _ = fuse
     config = f'[[pool]]\nname = "hung"\nbackend = "directory"\npath = "{mount}"\n'
     with Daemon(socket_path / "a", config=config) as daemon, Stubs(daemon.endpoint) as stubs:
         os.kill(server, signal.SIGSTOP)
