@@ -64,13 +64,15 @@ def daemon(filesystems: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
         path = filesystems[kind] / f"fuzz-{name}"
         path.mkdir()
         config += f'[[pool]]\nname = "{name}"\nbackend = "{backend}"\npath = "{path}"\n'
-    with Daemon(tmp_path_factory.mktemp("fuzz"), config=config, program=OWN_NAMESPACE) as daemon:
-        yield daemon
-        with Stubs(daemon.endpoint) as stubs:
-            _tidy(daemon, stubs)
-        assert daemon.stop() == 0
-    for kind in filesystems.values():
-        _let_go(kind)
+    try:
+        with Daemon(tmp_path_factory.mktemp("fuzz"), config=config, program=OWN_NAMESPACE) as daemon:
+            yield daemon
+            with Stubs(daemon.endpoint) as stubs:
+                _tidy(daemon, stubs)
+            assert daemon.stop() == 0
+    finally:
+        left = [device for mount in filesystems.values() for device in _let_go(mount)]
+    assert not left, "the driver left devices attached"
 
 
 def _tidy(daemon: Daemon, stubs: Stubs) -> None:
@@ -114,15 +116,14 @@ def _deleted(daemon: Daemon, stubs: Stubs) -> list[str]:
     return refused
 
 
-def _let_go(mount: Path) -> None:
-    """Loop devices of files below ``mount``, should the driver have left any, or it could not be unmounted."""
-    lines = subprocess.run(
-        ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True
-    )
-    left = [line.split()[0] for line in lines.stdout.splitlines() if f"{mount}/" in line]
+def _let_go(mount: Path) -> list[str]:
+    """The loop devices of files below ``mount``, now let go: it could not be unmounted otherwise."""
+    command = ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    left = [line.split()[0] for line in listed.splitlines() if f"{mount}/" in line]
     for device in left:
         subprocess.run(["losetup", "--detach", device], check=True)
-    assert not left, f"the driver left {left}"
+    return left
 
 
 def rpcs(service: str) -> list[tuple[str, type[Message]]]:
