@@ -15,6 +15,10 @@ TAIL = 150
 """Lines of a failed lane's log that are printed whatever they say."""
 
 
+MOST, WIDEST = 4000, 500
+"""Lines of a failed lane's log that are shown, and characters of each: a CI log has to stay readable."""
+
+
 def verdict(outcome: Outcome) -> str:
     return "SKIPPED" if not outcome.run else "ok" if outcome.ok else "FAILED"
 
@@ -46,11 +50,14 @@ def causes(log: Path) -> str:
     ends = [index for index, line in enumerate(lines) if re.fullmatch(r"=+ short test summary info =+", line)]
     for head in heads:
         shown.update(range(head, min((end for end in ends if end > head), default=len(lines))))
+    kept = sorted(shown)
+    if len(kept) > MOST:
+        kept = kept[: MOST // 2] + kept[-MOST // 2 :]
     parts: list[str] = []
-    for index in sorted(shown):
-        if index and index - 1 not in shown:
+    for before, index in zip([-1, *kept], kept, strict=False):
+        if index != before + 1:
             parts.append("  [...]")
-        parts.append(lines[index])
+        parts.append(lines[index][:WIDEST])
     return "\n".join(parts)
 
 
