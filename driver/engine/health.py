@@ -72,7 +72,7 @@ class Health:
                 if len(records) < 500:
                     return ill
 
-        return await listing.page("health", starting_token, limit, self._pools.shelves(read), lambda one: one[0])
+        return await listing.page(listing.HEALTH, starting_token, limit, self._pools.shelves(read), lambda one: one[0])
 
     async def storage(self) -> list[tuple[PoolView, list[Ailment]]]:
         """Every pool with what is wrong with it; never blocks on one that hangs."""

@@ -11,6 +11,14 @@ from ..model import errors
 T = TypeVar("T")
 _CHECK = 10
 
+VOLUMES, HEALTH = "volumes", "health"
+"""Queries as tokens know them; a router's tokens over several nodes are made of the nodes' own."""
+
+
+def snapshots_query(source_id: str = "", snapshot_id: str = "") -> str:
+    """The query of a list of snapshots with these filters."""
+    return f"snapshots {source_id} {snapshot_id}"
+
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """``next_token`` is empty at the end and only there."""

@@ -221,7 +221,7 @@ class Snapshots:
         self, starting_token: str, limit: int, source_id: str = "", snapshot_id: str = ""
     ) -> "listing.Page[Snapshot]":
         """Snapshots that are cut, in order of id (CSI ListSnapshots); unknown filters give an empty list."""
-        query = f"snapshots {source_id} {snapshot_id}"
+        query = listing.snapshots_query(source_id, snapshot_id)
         if snapshot_id:
             listing.position(query, starting_token)
             try:

@@ -115,7 +115,7 @@ class Volumes:
             return [self._entry(record) for record in records if isinstance(record, Volume)]
 
         shelves = self._pools.shelves(read)
-        return await listing.page("volumes", starting_token, limit, shelves, lambda entry: entry.volume.id)
+        return await listing.page(listing.VOLUMES, starting_token, limit, shelves, lambda entry: entry.volume.id)
 
     async def entry(self, volume_id: str) -> VolumeEntry:
         """One volume with its nodes (CSI ControllerGetVolume). NotFound."""

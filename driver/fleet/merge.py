@@ -16,8 +16,8 @@ from .memory import Memory
 from .nodes import Listed, Listing, N, NodePage
 from .roster import Member, Roster
 
-QUERIES: dict[Listing, str] = {"volumes": "volumes", "snapshots": "snapshots  ", "health": "health"}
-"""What the engine makes its tokens of these lists for (driver/engine/volumes.py, snapshots.py, health.py)."""
+QUERIES: dict[Listing, str] = {"volumes": pages.VOLUMES, "snapshots": pages.snapshots_query(), "health": pages.HEALTH}
+"""What the engine makes its tokens of these lists for."""
 
 
 class Merge(Generic[N]):
