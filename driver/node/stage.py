@@ -16,6 +16,7 @@ unmounted, detached, the note dropped.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -57,7 +58,7 @@ class Stage:
         """
         path = paths.checked(staging_path, "staging_target_path")
         request = ("stage", path, capability)
-        await self._engine.inflight.run(volume_id, request, lambda: self._stage(volume_id, path, capability, inline))
+        await self._alone(volume_id, path, request, lambda: self._stage(volume_id, path, capability, inline))
 
     async def _stage(self, volume_id: str, path: str, capability: Capability, inline: bool) -> None:
         volume = await self._engine.volumes.get(volume_id)
@@ -146,7 +147,13 @@ class Stage:
         path = paths.checked(staging_path, "staging_target_path")
         if not volume_id:
             raise errors.InvalidArgument("volume_id is empty; it is required")
-        await self._engine.inflight.run(volume_id, ("unstage", path), lambda: self._unstage(volume_id, path))
+        await self._alone(volume_id, path, ("unstage", path), lambda: self._unstage(volume_id, path))
+
+    async def _alone(self, volume_id: str, path: str, request: object, body: Callable[[], Awaitable[None]]) -> None:
+        """``body``, with neither the volume nor the path in other hands: two volumes at one path would stack mounts."""
+        inflight = self._engine.inflight
+        here = functools.partial(inflight.run, f"staging at {path}", (volume_id, request), body)
+        await inflight.run(volume_id, request, here)
 
     async def _unstage(self, volume_id: str, path: str) -> None:
         use = self._engine.uses.of(volume_id)

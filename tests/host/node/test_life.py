@@ -1,5 +1,6 @@
 """The life of every kind of volume on a node, and every verb of it said three times."""
 
+import asyncio
 import os
 
 import pytest
@@ -45,6 +46,21 @@ async def test_every_verb_may_be_said_three_times(node: rig.Node, kind: rig.Kind
     for _ in range(3):
         await node.plugin.unstage(volume.id, staging)
     assert node.engine.uses.of(volume.id) is None
+
+
+async def test_two_volumes_at_one_staging_path_do_not_stack(image_node: rig.Node) -> None:
+    """Rule: one of them is there, the other is refused; a second mount would hide the first."""
+    kind, staging = rig.IMAGE_EXT4, image_node.staging("s")
+    one, two = await image_node.create("one", kind), await image_node.create("two", kind)
+    stages = (image_node.plugin.stage(volume.id, staging, kind.capability) for volume in (one, two))
+    ends = await asyncio.gather(*stages, return_exceptions=True)
+    assert [type(end) for end in ends] == [type(None), errors.Busy]
+    with pytest.raises(errors.FailedPrecondition):
+        await image_node.plugin.stage(two.id, staging, kind.capability)
+    await image_node.plugin.unstage(one.id, staging)
+    assert not os.path.ismount(staging)
+    await image_node.plugin.stage(two.id, staging, kind.capability)
+    await image_node.plugin.unstage(two.id, staging)
 
 
 async def test_a_volume_in_use_is_not_deleted(node: rig.Node, kind: rig.Kind) -> None:
