@@ -19,7 +19,7 @@ class Lane:
     def arguments(self, proof: str, junit: str) -> tuple[str, ...]:
         """The command line, told to write its cases to the JUnit file."""
         # One test that hangs fails with the place it hung at, and the rest of the lane still runs.
-        patience = 150 if proof == SLICE else 7200
+        patience = 300 if proof == SLICE else 7200
         sized = (f"--timeout={patience}",) if "pytest" in self.command else ()
         return (*self.command, *sized, f"--junit-xml={junit}")
 
@@ -38,14 +38,14 @@ def _module(name: str, module: str, holds: str, slice_box: int, full_box: int) -
 HOUR = 3600
 # The boxes are some four times what a lane takes on two idle cores: they stop what hangs, and are no budget.
 LANES = (
-    _module("lint", "tools.lint", "style, types, layers, stubs, names", 180, 600),
-    _pytest("unit", "each module alone", 240, HOUR),
-    _pytest("states", "crash points, life of a volume against a model, kill -9", 360, 4 * HOUR),
-    _pytest("wire", "gRPC as a client sees it, fuzz, protocols", 240, 2 * HOUR),
-    _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 360, HOUR),
-    _pytest("contract", "one suite over every backend", 420, HOUR),
-    _pytest("budgets", "imports, memory, start-up", 120, HOUR),
-    _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 420, HOUR),
+    _module("lint", "tools.lint", "style, types, layers, stubs, names", 420, 900),
+    _pytest("unit", "each module alone", 600, HOUR),
+    _pytest("states", "crash points, life of a volume against a model, kill -9", 720, 4 * HOUR),
+    _pytest("wire", "gRPC as a client sees it, fuzz, protocols", 720, 2 * HOUR),
+    _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 900, HOUR),
+    _pytest("contract", "one suite over every backend", 900, HOUR),
+    _pytest("budgets", "imports, memory, start-up", 300, HOUR),
+    _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 900, HOUR),
 )
 NAMES = tuple(lane.name for lane in LANES)
 
