@@ -51,9 +51,13 @@ def run(ours: Ours, pool: Path, *, rounds: int, seconds: int) -> dict[str, dict[
         figures: dict[str, dict[str, list[float]]] = {}
         for place in places.values():
             _fio(place, JOBS["write 1 MiB"], 1)
-        for _ in range(rounds):
+        names = list(places)
+        for number in range(rounds):
             for job, options in JOBS.items():
-                for name, place in places.items():
+                # Each goes first in turn, on a disk that has nothing left to write from the one before.
+                for name in names[number % 3 :] + names[: number % 3]:
+                    place = places[name]
+                    os.sync()
                     figures.setdefault(job, {}).setdefault(name, []).append(_fio(place, options, seconds))
         return {job: {name: statistics.median(one) for name, one in sides.items()} for job, sides in figures.items()}
     finally:
