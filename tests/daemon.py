@@ -147,7 +147,9 @@ class Stubs:
     """Synchronous stubs on one channel; ``endpoint`` as gRPC writes it (unix:///path)."""
 
     def __init__(self, endpoint: str) -> None:
-        self.channel = grpc.insecure_channel(endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
+        # Left alone, gRPC waits up to two minutes before it tries again to reach a driver that was killed often.
+        backoff = [(f"grpc.{which}_reconnect_backoff_ms", 200) for which in ("initial", "min", "max")]
+        self.channel = grpc.insecure_channel(endpoint, options=[("grpc.use_local_subchannel_pool", 1), *backoff])
         self.identity = csi_pb2_grpc.IdentityStub(self.channel)
         self.controller = csi_pb2_grpc.ControllerStub(self.channel)
         self.group = csi_pb2_grpc.GroupControllerStub(self.channel)
