@@ -210,19 +210,25 @@ def test_killed_at_random_moments_nothing_answered_is_lost(daemon: Daemon, tmp_p
     callers = [Caller(number, daemon.endpoint, tmp_path, seed + number) for number in range(CALLERS)]
     for caller in callers:
         caller.start()
-    for _ in range(ROUNDS):
-        time.sleep(chance.uniform(0.05, 0.6))
-        daemon.kill()
-        daemon.start()
-        assert [caller.failure for caller in callers if caller.failure] == []
-    for caller in callers:
-        caller.ending.set()
-    for caller in callers:
-        caller.join(120)
-        assert not caller.is_alive(), "a caller still waits for an answer"
-        assert caller.failure is None, caller.failure
-    assert sum(caller.repeats for caller in callers) > 0, "no call was ever cut off: the storm proves nothing"
-    _compare(daemon, callers)
+    try:
+        for _ in range(ROUNDS):
+            time.sleep(chance.uniform(0.05, 0.6))
+            daemon.kill()
+            daemon.start()
+            assert [caller.failure for caller in callers if caller.failure] == []
+        for caller in callers:
+            caller.ending.set()
+        for caller in callers:
+            caller.join(120)
+            assert not caller.is_alive(), "a caller still waits for an answer"
+            assert caller.failure is None, caller.failure
+        assert sum(caller.repeats for caller in callers) > 0, "no call was ever cut off: the storm proves nothing"
+        _compare(daemon, callers)
+    finally:
+        for caller in callers:  # also after a failure, when a caller would go on for a minute
+            caller.ending.set()
+            caller.stubs.channel.close()
+            caller.join(10)
 
 
 def _compare(daemon: Daemon, callers: list[Caller]) -> None:
