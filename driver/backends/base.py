@@ -6,7 +6,6 @@ repeated after a crash at any point, and raises domain errors only. Backends nev
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -277,6 +276,3 @@ ABILITIES: dict[str, type] = {
 def abilities(backend: Backend) -> tuple[str, ...]:
     """The names of what ``backend`` can do, derived from the Protocols it satisfies."""
     return tuple(name for name, protocol in ABILITIES.items() if isinstance(backend, protocol))
-
-
-FreezeContext = Callable[[Sequence[str]], AbstractContextManager[None]]
