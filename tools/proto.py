@@ -14,7 +14,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROTOS = ("csi/v1/csi.proto", "csi/pluginregistration/v1/pluginregistration.proto", "csi/holdall/v1/holdall.proto")
+PROTOS = (
+    "csi/v1/csi.proto",
+    "csi/pluginregistration/v1/pluginregistration.proto",
+    "csi/holdall/v1/holdall.proto",
+    "csi/holdall/v1/enrolment.proto",
+)
 SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 STUBS = tuple(proto.removesuffix(".proto") + suffix for proto in PROTOS for suffix in SUFFIXES)
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..model import sizes
-from ..model.config import DRIVER_NAME, Config, NodeEndpoint
+from ..model.config import DRIVER_NAME, Config, EnrolmentConfig, NodeEndpoint
 from ..model.errors import InvalidArgument
 from ..model.pool import NAME, PoolConfig
-from ..rpc import sockets
+from ..rpc import endpoints, sockets
 
 STATE_DIR = "/var/lib/holdall"
 ENDPOINT = "unix:///run/holdall/csi.sock"
@@ -69,6 +69,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     pool_patience: _Seconds | _Unset = msgspec.UNSET
     pool: list[dict[str, Any]] = []
     node: list[NodeEndpoint] = []
+    enrolment: EnrolmentConfig | None = None
     default_pool: dict[str, Any] = {}
 
 
@@ -93,6 +94,7 @@ def load(path: str, given: Mapping[str, str]) -> Config:
     settings.setdefault("state_dir", STATE_DIR)
     settings.setdefault("endpoint", ENDPOINT)
     _check(settings, where)
+    _check_remote(settings, where, path)
     return Config(pools=tuple(_pools(path, file.pool)), nodes=tuple(_nodes(path, file.node)), **settings)
 
 
@@ -183,11 +185,34 @@ def _check(settings: dict[str, Any], where: Mapping[str, str]) -> None:
     _check_word(settings.get("driver_name", DRIVER_NAME), _DRIVER_NAME, where.get("driver_name", ""))
     _check_word(settings["node_id"], _NODE_ID, where.get("node_id", "the host's name, taken as node_id"))
     _check_absolute(settings["state_dir"], where.get("state_dir", ""))
-    for key in ("endpoint", "controller_endpoint"):
-        if settings.get(key):
-            settings[key] = socket_address(settings[key], where.get(key, key))
+    settings["endpoint"] = socket_address(settings["endpoint"], where.get("endpoint", "endpoint"))
     if (level := settings.get("log_level", "info")) not in LOG_LEVELS:
         raise InvalidArgument(f"{where['log_level']}: {level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _check_remote(settings: dict[str, Any], where: Mapping[str, str], path: str) -> None:
+    """The controller's endpoint, which may be a port; then there has to be a way to a certificate for it."""
+    place = where.get("controller_endpoint", "controller_endpoint")
+    given: str = settings.get("controller_endpoint", "")
+    enrolment: EnrolmentConfig | None = settings.get("enrolment")
+    try:
+        endpoint = endpoints.parse(given) if given else None
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{place}: {error.message}") from None
+    if endpoint:
+        settings["controller_endpoint"] = str(endpoint)
+    if isinstance(endpoint, endpoints.Tcp) and enrolment is None:
+        raise InvalidArgument(
+            f"{place}: {given!r} is a TCP port, and [enrolment] is missing: it is served with mutual TLS only"
+        )
+    if enrolment is None:
+        return
+    try:
+        endpoints.tcp(enrolment.controller)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: $.enrolment.controller: {error.message}") from None
+    for key in ("ca", "token"):
+        _check_absolute(getattr(enrolment, key), f"{path}: $.enrolment.{key}")
 
 
 def _check_word(word: str, pattern: re.Pattern[str], where: str) -> None:
@@ -218,6 +243,10 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
+_WITHIN: dict[str, type[msgspec.Struct]] = {".node[": NodeEndpoint, ".enrolment": EnrolmentConfig}
+"""Whose keys are listed for an unknown one there."""
+
+
 def _converted(data: Any, kind: type[T], path: str, place: str) -> T:
     try:
         return msgspec.convert(data, kind)
@@ -231,7 +260,7 @@ def _placed(said: str, place: str, kind: type[msgspec.Struct]) -> str:
     assert match is not None
     at = place + (match["at"] or "$").removeprefix("$")
     if unknown := _UNKNOWN.fullmatch(match["what"]):
-        owner = NodeEndpoint if ".node[" in at else kind
+        owner: type[msgspec.Struct] = next((one for place, one in _WITHIN.items() if place in at), kind)
         known = ", ".join(field.name for field in msgspec.structs.fields(owner))
         return f"{at}.{unknown[1]}: unknown key; known are {known}"
     if missing := _MISSING.fullmatch(match["what"]):

@@ -27,8 +27,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 _CONTROLLER_ENDPOINT = click.option(
     "--controller-endpoint",
     envvar="HOLDALL_CONTROLLER_ENDPOINT",
-    metavar="unix:///PATH.sock",
-    help="Offer the Controller services to a controller there. [off]",
+    metavar="unix:///PATH.sock|tcp://HOST:PORT",
+    help="Offer the Controller services to a controller there; over TCP with mutual TLS, see [enrolment]. [off]",
 )
 
 

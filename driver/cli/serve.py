@@ -1,17 +1,22 @@
 """Each role's parts, put together. A role imports its own parts and no others: the node carries nothing it does not use."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..host import owner
 from ..host.failure import during
 from ..model.config import Config
 from ..model.errors import HostFailed, InvalidArgument
+from ..rpc.endpoints import TCP
 from ..rpc.readiness import Readiness
 from ..telemetry.metrics import Metrics, Port
 from . import config as configuration
 from .process import Role
+
+if TYPE_CHECKING:
+    from .remote import Remote
 
 STOPPING = "it is being stopped"
 
@@ -23,7 +28,7 @@ def everything(config: Config) -> Role:
     owner = _Owner(config)
     owner.server.add(config.endpoint, services.for_everybody(owner.engine, owner.plugin, owner.readiness))
     if config.controller_endpoint:
-        owner.server.add(config.controller_endpoint, services.for_controller(owner.engine, owner.readiness))
+        owner.offer(services.for_controller(owner.engine, owner.readiness))
     return owner
 
 
@@ -34,7 +39,7 @@ def node(config: Config) -> Role:
     owner = _Owner(config)
     owner.server.add(config.endpoint, services.for_kubelet(owner.engine, owner.plugin, owner.readiness))
     if config.controller_endpoint:
-        owner.server.add(config.controller_endpoint, services.for_controller(owner.engine, owner.readiness))
+        owner.offer(services.for_controller(owner.engine, owner.readiness))
     return owner
 
 
@@ -63,6 +68,16 @@ class _Owner:
         observed = Observed(self.engine, self.plugin)
         self.metrics.add(Readings(observed.pools, observed.volumes))
         self._port: Port | None = None
+        self._remote: Remote | None = None
+
+    def offer(self, services: Sequence[object]) -> None:
+        """``services`` will be served to a controller: on a socket at once, on a port with its certificate."""
+        if self._config.controller_endpoint.startswith(TCP):
+            from .remote import Remote
+
+            self._remote = Remote(self._config, self.server, services)
+        else:
+            self.server.add(self._config.controller_endpoint, services)
 
     def _owns(self, pool_id: str) -> bool:
         return any(pool_id in (pool.id, pool.expected_id) for pool in self.engine.pools.all())
@@ -70,6 +85,8 @@ class _Owner:
     async def start(self) -> dict[str, Any]:
         self._port = serve_metrics(self.metrics, self._config.metrics_address)
         await self.server.start()
+        if self._remote:
+            self._remote.start()
         await self.engine.start()
         await self.plugin.start()
         self.readiness.ready()
@@ -78,6 +95,8 @@ class _Owner:
 
     async def stop(self) -> None:
         self.readiness.not_ready(STOPPING)
+        if self._remote:
+            await self._remote.stop()
         await self.server.stop()
         await self.plugin.stop()
         await self.engine.stop()

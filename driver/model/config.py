@@ -16,6 +16,17 @@ class NodeEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: str
 
 
+class EnrolmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[enrolment]`` of a node: how it gets the certificate that its ``controller_endpoint`` is served with over TCP."""
+
+    controller: str
+    """HOST:PORT of the controllers' enrolment service."""
+    ca: str
+    """PEM bundle of the CAs that a controller's certificate may be of."""
+    token: str
+    """Holds the pod's ServiceAccount token; read anew for every enrolment."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role is started with, from file, options and environment together. Times in seconds."""
 
@@ -29,6 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_volumes_per_node: int = 128
     pools: tuple[PoolConfig, ...] = ()
     nodes: tuple[NodeEndpoint, ...] = ()
+    enrolment: EnrolmentConfig | None = None
     default_pool: dict[str, Any] = {}
     freeze_deadline: float = 10.0
     pool_threads: int = 8

@@ -65,6 +65,14 @@ class NewerSchema(FailedPrecondition):
     """A pool was written by a newer Holdall than this one."""
 
 
+class Unauthenticated(DomainError):
+    """The caller did not prove who it is."""
+
+
+class Forbidden(DomainError):
+    """The caller is known, and may not do this."""
+
+
 class HostFailed(DomainError):
     """The kernel or a program refused. ``code`` is an errno, or a program's exit code."""
 

@@ -25,6 +25,7 @@ from ..model import errors
 from ..telemetry import logs
 from ..telemetry.metrics import Metrics
 from . import limits, secrets, status, subject
+from .callers import Callers
 from .readiness import Readiness
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,18 +38,29 @@ REQUEST_ID = "x-request-id"
 POOL = "x-holdall-pool"
 """Set by a router on a call by id: the pool it takes this node to have. See ``owns``."""
 
-_ALWAYS = "csi.v1.Identity"
+_ALWAYS = frozenset({"csi.v1.Identity", "holdall.v1.Enrolment"})
+"""Served by a process that is not ready yet. A controller is ready once it heard its nodes, which must enrol before."""
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOUD = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """One per server. ``owns`` says whether a pool id is a pool of this process; a router's mistake is then refused."""
+    """One per server. ``owns`` says whether a pool id is a pool of this process; a router's mistake is then refused.
 
-    def __init__(self, metrics: Metrics, readiness: Readiness, owns: Callable[[str], bool] | None = None) -> None:
+    ``peer`` is the name that a caller's certificate has to have, unless anybody who can connect may call.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        owns: Callable[[str], bool] | None = None,
+        peer: str = "",
+    ) -> None:
         self.metrics = metrics
         self.readiness = readiness
         self.owns = owns
+        self.callers = Callers(peer) if peer else None
         self._known: dict[str, Handler] = {}
         self._prefix = random.token_hex(4)
         self._numbers = itertools.count(1)
@@ -182,14 +194,17 @@ class _Rpc:
         method.in_flight.inc()
 
     def read(self, raw: bytes) -> Message | bytes:
-        """The request, within CSI's limits, for a process that is ready and has the pool a router takes it to have."""
+        """The request of one who may call, within CSI's limits, for a process that is ready and has the pool that a router
+        takes it to have."""
+        if self.around.callers:
+            self.around.callers.check(self.context)
         if self.method.parse is None:
             return raw
         try:
             self.request = self.method.parse(raw)
         except DecodeError as error:
             raise errors.InvalidArgument(f"the request is no valid {self.method.name} message: {error}") from error
-        if self.method.service != _ALWAYS:
+        if self.method.service not in _ALWAYS:
             self.around.readiness.check()
         limits.check(self.request)
         if self.pool and self.around.owns and not self.around.owns(self.pool):

@@ -26,6 +26,8 @@ _LONGER = {
     "volume_publish_path": PATH,
     "path": PATH,
     "node_id": 256,
+    "token": 16384,
+    "certificate_request": 16384,
 }
 _TOGETHER = {"mount_flags": 4096}
 """Repeated strings that are bounded by their sum."""

@@ -19,6 +19,8 @@ CODES: dict[type[errors.DomainError], grpc.StatusCode] = {
     errors.StaleToken: Code.ABORTED,
     errors.Unavailable: Code.UNAVAILABLE,
     errors.Unsupported: Code.UNIMPLEMENTED,
+    errors.Unauthenticated: Code.UNAUTHENTICATED,
+    errors.Forbidden: Code.PERMISSION_DENIED,
     errors.HostFailed: Code.INTERNAL,
     errors.DataDamaged: Code.DATA_LOSS,
 }
@@ -36,7 +38,9 @@ _ERRORS: dict[grpc.StatusCode, type[errors.DomainError]] = {
     Code.DATA_LOSS: errors.DataDamaged,
 }
 """Every other code (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, UNKNOWN …) says nothing about the object, only that the
-other side gave no answer: Unavailable."""
+other side gave no answer: Unavailable. Nor does a refusal of ourselves, which to CSI's callers would be a final one."""
+
+_REFUSED = (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)
 
 MAX_MESSAGE = 2000
 """Bytes. A trailer holds a message percent-encoded, up to three bytes for each of ours, and by default at most 8 KiB."""
@@ -69,4 +73,6 @@ def error_of(code: grpc.StatusCode, message: str, *, peer: str) -> errors.Domain
         return known(message or f"{peer} answered {code.name} without a message")
     if code is Code.UNAVAILABLE and message:
         return errors.Unavailable(f"{peer}: {message}")
+    if code in _REFUSED and message:
+        return errors.Unavailable(f"{peer} refused us: {message}")
     return errors.Unavailable(f"{peer} gave no answer: {message or code.name}")

@@ -13,7 +13,7 @@ from csi.v1 import csi_pb2 as csi
 from ...engine import deadline
 from ...fleet.nodes import Description, Listed, Listing, NodePage
 from ...model.capacity import CapacityQuery, Room
-from .. import answer, holdall
+from .. import answer, holdall, tls
 from ..client import Client, Metadata
 from ..interceptor import POOL, REQUEST_ID
 
@@ -31,9 +31,10 @@ CALL = 300.0
 class Peer:
     """Implements fleet.nodes.Node."""
 
-    def __init__(self, name: str, endpoint: str) -> None:
+    def __init__(self, name: str, endpoint: str, expected: tls.Expected | None = None) -> None:
+        """``expected`` is who has to answer at a TCP endpoint: the certificate's name is this node's."""
         self._name = name
-        self.client = Client(endpoint, peer=f"node {name}")
+        self.client = Client(endpoint, f"node {name}", expected)
 
     @property
     def name(self) -> str:

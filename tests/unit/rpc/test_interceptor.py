@@ -120,7 +120,7 @@ async def test_what_nobody_foresaw_is_told_to_the_log_alone(socket_path: Path, l
 async def test_bytes_that_are_no_request_are_an_invalid_argument(socket_path: Path, log: Log) -> None:
     """A request that does not parse (also a string that is no UTF-8) is the caller's fault, not UNKNOWN."""
     async with serving(socket_path, [Volumes(nothing)]) as served:
-        raw = served.client._channel.unary_unary("/csi.v1.Controller/DeleteVolume")
+        raw = served.client.channel.unary_unary("/csi.v1.Controller/DeleteVolume")
         for body in (b"\xff\xff\xff", b"\x0a\x02\xff\xfe"):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await raw(body)
@@ -141,7 +141,7 @@ async def test_what_is_not_served_is_unimplemented(method: str, socket_path: Pat
     """CSI: an RPC that is not offered answers UNIMPLEMENTED, with a message."""
     async with serving(socket_path, [Volumes(nothing)]) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await served.client._channel.unary_unary(method)(b"")
+            await served.client.channel.unary_unary(method)(b"")
         exposed = generate_latest(served.metrics.registry).decode()
 
     assert refused.value.code() is Code.UNIMPLEMENTED

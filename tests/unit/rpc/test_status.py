@@ -8,6 +8,8 @@ from driver.rpc import status
 
 Code = grpc.StatusCode
 
+REFUSED = {Code.UNAUTHENTICATED, Code.PERMISSION_DENIED}
+
 
 def every_error() -> list[type[errors.DomainError]]:
     found, waiting = [], [errors.DomainError]
@@ -35,6 +37,8 @@ def every_error() -> list[type[errors.DomainError]]:
         (errors.StaleToken, Code.ABORTED),
         (errors.Unavailable, Code.UNAVAILABLE),
         (errors.Unsupported, Code.UNIMPLEMENTED),
+        (errors.Unauthenticated, Code.UNAUTHENTICATED),
+        (errors.Forbidden, Code.PERMISSION_DENIED),
         (errors.HostFailed, Code.INTERNAL),
         (errors.DataDamaged, Code.DATA_LOSS),
     ],
@@ -83,7 +87,16 @@ def test_no_answer_from_a_node_is_unavailable_and_names_it(code: grpc.StatusCode
     assert "socket closed" in error.message
 
 
-@pytest.mark.parametrize("code", sorted(set(status.CODES.values()) - {Code.UNAVAILABLE}, key=lambda one: one.name))
+def test_a_node_that_refuses_us_said_nothing_of_the_volume() -> None:
+    """To a provisioner PERMISSION_DENIED is final: it would take a volume that may exist for one that does not."""
+    for code in REFUSED:
+        error = status.error_of(code, "who are you", peer="node a")
+        assert (type(error), error.message) == (errors.Unavailable, "node a refused us: who are you")
+
+
+@pytest.mark.parametrize(
+    "code", sorted(set(status.CODES.values()) - {Code.UNAVAILABLE} - REFUSED, key=lambda one: one.name)
+)
 def test_what_a_node_answered_keeps_its_code_and_words(code: grpc.StatusCode) -> None:
     """A router repeats what the node said."""
     error = status.error_of(code, "why", peer="node a")
