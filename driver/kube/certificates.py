@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ..model.errors import InvalidArgument
+from ..model.errors import FailedPrecondition, InvalidArgument
 
 YEARS = datetime.timedelta(days=3653)
 """How long a CA of our own is good."""
@@ -26,7 +26,7 @@ _SIGNING = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 
 
 class CertificateAuthority(msgspec.Struct, frozen=True):
-    """A certificate that may sign, its key, and what leads from it to a root (nothing, for a root)."""
+    """A certificate that may sign, and its key; both as PEM too."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -41,7 +41,9 @@ class CertificateAuthority(msgspec.Struct, frozen=True):
 def make(name: str, now: datetime.datetime) -> CertificateAuthority:
     """A new root: ECDSA P-256, good for ten years, that can sign no further CA."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    # Two CAs of one driver get names of their own: what checks a certificate looks for its issuer by name first.
+    words = ((NameOID.ORGANIZATION_NAME, name[:64]), (NameOID.COMMON_NAME, f"Holdall CA {now:%Y-%m-%dT%H:%M:%S.%fZ}"))
+    subject = x509.Name([x509.NameAttribute(kind, word) for kind, word in words])
     certificate = (
         _builder(subject, subject, key.public_key(), now - BACKDATED, now + YEARS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -99,14 +101,14 @@ def sign(
 ) -> str:
     """A PEM certificate for ``key`` that names ``dns_name``, for servers and clients alike; never outlives its CA.
 
-    InvalidArgument for what is no DNS name: in a certificate, ``*`` would be any name.
+    InvalidArgument for what is no DNS name: in a certificate, ``*`` would be any name. FailedPrecondition once the CA ended.
     """
     if not _DNS.match(dns_name):
         raise InvalidArgument(f"{dns_name!r} is no DNS name that a certificate could carry")
     ends = min(now + datetime.timedelta(seconds=seconds), authority.ends)
     starts = max(now - BACKDATED, authority.certificate.not_valid_before_utc)
     if ends <= now:
-        raise InvalidArgument(f"the CA's certificate expired at {authority.ends:%Y-%m-%dT%H:%M:%SZ}; renew it")
+        raise FailedPrecondition(f"the CA's certificate expired at {authority.ends:%Y-%m-%dT%H:%M:%SZ}; renew it")
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     certificate = (
         _builder(x509.Name([]), authority.certificate.subject, key, starts, ends)
@@ -152,10 +154,14 @@ def bundle(first: str, others: Iterable[str], now: datetime.datetime) -> str:
     return "".join(kept)
 
 
-def life(certificate_pem: bytes) -> tuple[datetime.datetime, datetime.datetime]:
-    """From when until when a certificate is good. ValueError for what is none."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
-    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+def left(certificate_pem: str, authority: CertificateAuthority, now: datetime.datetime) -> float:
+    """Seconds for which a certificate is still good; 0 for what is none, or is not of this CA."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return 0.0
+    return max(0.0, (certificate.not_valid_after_utc - now).total_seconds())
 
 
 def public_bytes(key: object) -> bytes:

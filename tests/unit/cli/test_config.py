@@ -7,7 +7,7 @@ import pytest
 
 from driver.cli import config
 from driver.model import sizes
-from driver.model.config import Config, NodeEndpoint
+from driver.model.config import Config, EnrolmentConfig, NodeEndpoint
 from driver.model.errors import InvalidArgument
 from driver.model.pool import PoolConfig
 
@@ -107,6 +107,24 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_a_node_may_be_reached_over_tcp_once_it_can_enrol(tmp_path: Path) -> None:
+    """The table says how it comes by its certificate; the endpoint gets its one form."""
+    found = read(
+        tmp_path,
+        """
+        controller_endpoint = "tcp://:9808"
+        [enrolment]
+        controller = "holdall-controller.holdall.svc:9809"
+        ca = "/etc/holdall/ca/ca.crt"
+        token = "/var/run/secrets/holdall/token"
+        """,
+    )
+    assert found.controller_endpoint == "tcp://[::]:9808"
+    assert found.enrolment == EnrolmentConfig(
+        "holdall-controller.holdall.svc:9809", "/etc/holdall/ca/ca.crt", "/var/run/secrets/holdall/token"
+    )
+
+
 def test_what_is_given_wins_over_the_file_and_empty_means_not_given(tmp_path: Path) -> None:
     """Option and environment come before the file, the file before the default; an empty variable says nothing."""
     text = 'state_dir = "/file"\nlog_level = "error"'
@@ -160,6 +178,31 @@ def test_what_is_given_wins_over_the_file_and_empty_means_not_given(tmp_path: Pa
         (
             '[[node]]\nname = "a"\nendpoint = "/a.sock"\n[[node]]\nname = "a"\nendpoint = "/b.sock"',
             "holdall.toml: $.node[1].name: 'a' is the name of another node already",
+        ),
+        (
+            "controller_endpoint = 'tcp://0.0.0.0:9808'",
+            "holdall.toml: $.controller_endpoint: 'tcp://0.0.0.0:9808' is a TCP port, and [enrolment] is missing",
+        ),
+        (
+            "controller_endpoint = 'tcp://a'",
+            "holdall.toml: $.controller_endpoint: endpoint 'a' is not of the form HOST:PORT",
+        ),
+        (
+            "endpoint = 'tcp://a:1'",
+            "holdall.toml: $.endpoint: endpoint 'tcp://a:1' is not of the form unix:///PATH.sock",
+        ),
+        ("[enrolment]\nca = '/c'\ntoken = '/t'", "holdall.toml: $.enrolment.controller: missing, and required"),
+        (
+            "[enrolment]\ncontroller = 'a'\nca = '/c'\ntoken = '/t'",
+            "holdall.toml: $.enrolment.controller: endpoint 'a' is not of the form HOST:PORT",
+        ),
+        (
+            "[enrolment]\ncontroller = 'a:1'\nca = 'c'\ntoken = '/t'",
+            "holdall.toml: $.enrolment.ca: 'c' is not an absolute path",
+        ),
+        (
+            "[enrolment]\ncontroller = 'a:1'\nca = '/c'\ntoken = '/t'\nkey = 'k'",
+            "holdall.toml: $.enrolment.key: unknown key; known are controller, ca, token",
         ),
         ("[default_pool]\nthin_factor = 'x'", "holdall.toml: $.default_pool.thin_factor: expected float, got str"),
         ("[default_pool]\nfloor = '1 elephant'", "holdall.toml: $.default_pool.floor: '1 elephant' is not a size"),
