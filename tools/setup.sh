@@ -53,6 +53,7 @@ program bindfs bindfs "tests with a filesystem that stops answering"
 program bindfs bindfs "a FUSE filesystem that can be stopped and killed"
 program ps procps "to look at processes when a test leaves some"
 program git git "which commit was proven; which files are tracked"
+program openssl openssl "a node's key and certificate request"
 library libudev.so.1 libudev1 "device events"
 [ "$with" != bench ] || program fio fio "IO through a volume against IO without one"
 if [ "$with" = sanity ]; then

@@ -28,7 +28,8 @@ SETTLE = 300.0
 RENEWED = datetime.timedelta(days=365)
 """A CA that we made is replaced this long before it ends. Whoever brings their own renews it themselves."""
 TRIES = 10
-_OURS = {"app.kubernetes.io/managed-by": "holdall"}
+_OURS = {"holdall.csi.dev/generated": "true"}
+"""The label of what we made. Not the usual managed-by: a Secret that a chart made empty keeps the chart's."""
 
 log = structlog.get_logger()
 

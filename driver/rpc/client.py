@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -12,7 +12,11 @@ from csi.holdall.v1 import holdall_pb2_grpc as holdall_stubs
 from csi.v1 import csi_pb2_grpc as stubs
 
 from ..model import errors
-from . import endpoints, impostor, status, tls
+from . import endpoints, status
+
+if TYPE_CHECKING:
+    # Imported for TCP alone: commands start sooner without.
+    from . import impostor, tls
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -35,7 +39,7 @@ _UNIX_OPTIONS = (
 _TCP_OPTIONS = (
     # The same for a restarted node, without storming one that is not there. The least is also how long one try may take.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2000),
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     # A node that lost its power sends no word of it: the connection ends, so that calls fail and are tried anew.
     ("grpc.keepalive_time_ms", 20_000),
@@ -49,7 +53,7 @@ _TCP_OPTIONS = (
 class _Connection:
     """A channel and its stubs."""
 
-    def __init__(self, channel: grpc.aio.Channel, version: tls.Version) -> None:
+    def __init__(self, channel: grpc.aio.Channel, version: "tls.Version") -> None:
         self.channel = channel
         self.version = version
         self.identity = stubs.IdentityStub(channel)
@@ -68,7 +72,7 @@ class Client:
     or a CA came or went, use the new ones; those under way finish on the connection they have.
     """
 
-    def __init__(self, endpoint: str, peer: str = "", expected: tls.Expected | None = None) -> None:
+    def __init__(self, endpoint: str, peer: str = "", expected: "tls.Expected | None" = None) -> None:
         """Connects at the first call. InvalidArgument for what is no endpoint, and for TCP with nobody ``expected``."""
         parsed = endpoints.parse(endpoint)
         if isinstance(parsed, endpoints.Tcp) and expected is None:
@@ -80,7 +84,11 @@ class Client:
         self._expected = expected if isinstance(parsed, endpoints.Tcp) else None
         self._connection: _Connection | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        self._impostor = impostor.Watch(parsed, expected) if isinstance(parsed, endpoints.Tcp) and expected else None
+        self._impostor: impostor.Watch | None = None
+        if isinstance(parsed, endpoints.Tcp) and expected:
+            from .impostor import Watch
+
+            self._impostor = Watch(parsed, expected)
 
     # Properties, since the channel below them may be another from call to call.
 
@@ -188,6 +196,8 @@ class Client:
     def _channel(self) -> grpc.aio.Channel:
         if self._expected is None:
             return grpc.aio.insecure_channel(self._endpoint.target, options=(*_OPTIONS, *_UNIX_OPTIONS))
+        from . import tls
+
         credentials = tls.channel_credentials(self._expected.source)
         named = ("grpc.ssl_target_name_override", self._expected.name)
         return grpc.aio.secure_channel(self._endpoint.target, credentials, options=(*_OPTIONS, *_TCP_OPTIONS, named))

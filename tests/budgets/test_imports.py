@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,9 @@ def modules(program: str) -> set[str]:
     return set(json.loads(next(line for line in done.stdout.splitlines() if line.startswith("["))))
 
 
-def role(name: str, directory: Path) -> set[str]:
-    """All that a process of that role has imported once it serves, with pools of two kinds."""
+def role(name: str, directory: Path, text: str = "") -> set[str]:
+    """All that a process of that role has imported once it serves, with pools of two kinds, and ``text`` configured."""
     config = directory / "holdall.toml"
-    text = ""
     for kind in ("image", "directory"):
         (directory / kind).mkdir()
         text += f'[[pool]]\nname = "{kind}"\nbackend = "{kind}"\npath = "{directory}/{kind}"\n'
@@ -59,8 +59,25 @@ def test_the_node_role_carries_neither_kubernetes_nor_http_nor_the_fleet(socket_
     """The node imports neither kubernetes, aiohttp, fleet nor files, nor what only commands use."""
     found = role("node", socket_path)
     assert carried(found, ("driver.engine", "driver.node", "grpc")) == ["driver.engine", "driver.node", "grpc"]
-    unwanted = ("kubernetes", "aiohttp", "driver.fleet", "driver.files", "driver.http", "driver.kube", "rich")
+    unwanted = (
+        "kubernetes",
+        "aiohttp",
+        "cryptography",
+        "driver.fleet",
+        "driver.files",
+        "driver.http",
+        "driver.kube",
+        "rich",
+    )
     assert carried(found, unwanted) == []
+
+
+def test_a_node_that_enrols_carries_no_library_of_certificates(socket_path: Path, free_port: Callable[[], int]) -> None:
+    """Its keys and requests are openssl(1)'s: nothing more than TLS costs memory on every node."""
+    text = f'controller_endpoint = "tcp://127.0.0.1:{free_port()}"\n[enrolment]\ncontroller = "127.0.0.1:1"\n'
+    found = role("node", socket_path, f'{text}ca = "{socket_path}/ca.crt"\ntoken = "{socket_path}/token"\n')
+    assert carried(found, ("driver.rpc.enrolling", "driver.host.keys")) == ["driver.rpc.enrolling", "driver.host.keys"]
+    assert carried(found, ("cryptography", "kubernetes", "aiohttp", "driver.kube", "driver.rpc.enrolment")) == []
 
 
 def test_the_whole_driver_carries_no_client_of_another_system(socket_path: Path) -> None:
