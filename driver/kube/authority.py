@@ -45,7 +45,8 @@ class Objects(Protocol):
 
 
 class Authority:
-    """Implements rpc.enrolment.Authority. ``directory`` holds this controller's own tls.crt, tls.key and ca.crt."""
+    """Implements rpc.enrolment.Authority. ``directory`` holds this controller's own tls.crt, tls.key and ca.crt, from
+    ``ready`` on."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Authority:
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self.directory = directory
+        self.ready = asyncio.Event()
         self._objects = objects
         self._secret = secret
         self._config_map = config_map
@@ -69,16 +71,17 @@ class Authority:
 
     async def run(self) -> None:
         """Never returns: CA, bundle and our own certificate are as they should be whenever the API answers."""
-        said = ""
+        said, pause = "", 1.0
         while True:
             try:
                 await self.refresh()
-                said = ""
-            except DomainError as error:
-                if error.message != said:
-                    log.error("certificates not renewed", message=error.message)
-                said = error.message
-            await asyncio.sleep(LOOK)
+                said, pause = "", LOOK
+            except Exception as error:
+                message = error.message if isinstance(error, DomainError) else repr(error)
+                if message != said:
+                    log.error("certificates not renewed", message=message)
+                said, pause = message, min(2 * pause, LOOK)
+            await asyncio.sleep(pause)
 
     async def refresh(self) -> None:
         """There is a CA, the ConfigMap has its bundle, and our own certificate is good.
@@ -95,6 +98,7 @@ class Authority:
         self._ca = ca
         self._bundle = await self._publish(ca)
         await asyncio.to_thread(self._certify, self._signing())
+        self.ready.set()
 
     async def sign(self, request_pem: str, dns_name: str, seconds: float) -> tuple[str, str]:
         """A certificate for ``dns_name`` and the bundle of all CAs. InvalidArgument as ``certificates.requested_key``."""

@@ -19,9 +19,8 @@ BACKDATED = datetime.timedelta(minutes=5)
 """Clocks of nodes differ: a certificate is good from this long before it is made."""
 LEAST_BITS = {"EC": 256, "RSA": 2048}
 
-_DNS = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\Z"
-)
+# As long as names of nodes may be (RFC 1123 as Kubernetes reads it): a label has no length of its own.
+_DNS = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
 _SIGNING = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 
 

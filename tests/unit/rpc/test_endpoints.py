@@ -1,6 +1,8 @@
 """Endpoints: sockets and ports, read once, as both sides and gRPC name them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driver.model import errors
 from driver.rpc import endpoints
@@ -69,3 +71,14 @@ def test_another_scheme_is_refused(text: str) -> None:
     """Only these two are ever served or called."""
     with pytest.raises(errors.InvalidArgument, match=r"unix:///PATH\.sock"):
         endpoints.parse(text)
+
+
+@given(st.text(alphabet=st.sampled_from("tcpunix:/[]ab01.-_ \0ü%"), max_size=30).map(lambda text: f"tcp://{text}"))
+def test_whatever_is_taken_means_the_same_once_written(text: str) -> None:
+    """Either it is refused, or there is one form of it, and gRPC gets no more than host and port."""
+    try:
+        found = endpoints.parse(text)
+    except errors.InvalidArgument:
+        return
+    assert endpoints.parse(str(found)) == found
+    assert not set(found.target.partition(":")[2]) & set(" %\0")
