@@ -8,7 +8,7 @@ inside() { chroot "$root/" "$@"; }
 
 # apt and what only it needed. What is left is still listed in dpkg's status, for scanners to read.
 inside dpkg --purge --force-remove-protected --force-depends \
-    apt libapt-pkg6.0 gpgv debian-archive-keyring adduser >/dev/null 2>&1
+    apt libapt-pkg6.0 gpgv debian-archive-keyring adduser >/dev/null
 rm -rf "$root/etc/apt" "$root/var/lib/apt" "$root/var/cache/apt"
 
 # xfs_scrub alone needs Unicode's tables (36 MB), and nothing here starts it.
