@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Container
 from typing import Any, Literal
 
 import aiohttp
@@ -27,18 +28,18 @@ class Core:
 
     async def read(self, kind: Kind, name: str) -> Object | None:
         """The object, or None if there is none of that name."""
-        return await self._ask("GET", f"{self._path(kind)}/{name}", absent=_GONE)
+        return await self._ask("GET", f"{self._path(kind)}/{name}", absent=(_GONE,))
 
     async def create(self, kind: Kind, name: str, content: Object) -> bool:
         """There is an object of that name with ``content``; False if there was one already, which is as it was."""
         metadata = {"name": name, **content.get("metadata", {})}
         body = {"apiVersion": "v1", "kind": _KINDS[kind], **content, "metadata": metadata}
-        return await self._ask("POST", self._path(kind), body, absent=_CONFLICT) is not None
+        return await self._ask("POST", self._path(kind), body, absent=(_CONFLICT,)) is not None
 
     async def replace(self, kind: Kind, known: Object) -> bool:
-        """The object is ``known`` now; False, and nothing is changed, if somebody else changed it since it was read."""
+        """The object is ``known`` now; False, and nothing is changed, if it was changed or deleted since it was read."""
         path = f"{self._path(kind)}/{known['metadata']['name']}"
-        return await self._ask("PUT", path, known, absent=_CONFLICT) is not None
+        return await self._ask("PUT", path, known, absent=(_CONFLICT, _GONE)) is not None
 
     async def review(self, token: str, audience: str) -> Object:
         """The status of a TokenReview: what the API server knows of ``token``."""
@@ -51,8 +52,10 @@ class Core:
     def _path(self, kind: Kind) -> str:
         return f"/api/v1/namespaces/{self.namespace}/{kind}"
 
-    async def _ask(self, method: str, path: str, body: Object | None = None, absent: int = 0) -> Object | None:
-        """The answer's JSON; None for the status ``absent``."""
+    async def _ask(
+        self, method: str, path: str, body: Object | None = None, absent: Container[int] = ()
+    ) -> Object | None:
+        """The answer's JSON; None for a status that is ``absent``."""
         try:
             request = await self._client.param_serialize(method, path, body=body, auth_settings=["BearerToken"])
             # Untyped where it comes from.
@@ -60,7 +63,7 @@ class Core:
             text: bytes = await response.read()
         except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the Kubernetes API does not answer {method} {path}: {error or repr(error)}") from error
-        if response.status == absent:
+        if response.status in absent:
             return None
         if not 200 <= response.status < 300:
             raise Unavailable(f"the Kubernetes API refused {method} {path} with {response.status}: {_said(text)}")

@@ -204,9 +204,12 @@ class Client:
 
     def _retire(self, old: _Connection) -> None:
         async def finish() -> None:
-            # A caller may hold a method of the old channel that it is about to call.
-            await asyncio.sleep(1.0)
-            await old.channel.close(FINISH)
+            try:
+                # A caller may hold a method of the old channel that it is about to call.
+                await asyncio.sleep(1.0)
+                await old.channel.close(FINISH)
+            finally:
+                await old.channel.close()
 
         task = asyncio.get_running_loop().create_task(finish())
         self._retiring.add(task)

@@ -8,15 +8,17 @@ import grpc
 import pytest
 
 from csi.holdall.v1 import holdall_pb2 as pb
-from csi.v1 import csi_pb2 as csi
 from driver.model import errors
 from driver.rpc import tls
 from driver.rpc.client import Client
-from tests.certificates import CONTROLLER, Authority
+from driver.rpc.readiness import Readiness
+from driver.rpc.server import Server, Tls
+from driver.telemetry.metrics import Metrics
+from tests.certificates import CONTROLLER, Authority, expected_node
 from tests.unit.rpc.conftest import Log
 from tests.unit.rpc.conftest import log as log
 
-from .remote import Slow, client, probe, serving
+from .remote import Identity, Slow, client, probe, serving
 
 Port = Callable[[], int]
 
@@ -198,11 +200,15 @@ async def test_a_taken_port_is_said(authority: Authority, free_port: Port) -> No
                 raise AssertionError("two servers on one port")
 
 
-async def test_a_node_is_called_by_its_hosts_name_too(authority: Authority, free_port: Port) -> None:
-    """The certificate's name is a node's, whatever its address is called."""
-    port = free_port()
-    async with serving(port, authority.node("a")):
-        expected = tls.Expected("a.node.holdall.csi.dev", authority.controller())
-        async with Client(f"tcp://localhost:{port}", "node a", expected) as caller:
-            answer = await caller.ask(caller.identity.Probe, csi.ProbeRequest(), timeout=10)
-            assert answer.ready.value
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+async def test_a_port_of_all_addresses_is_reached_by_each(host: str, authority: Authority, free_port: Port) -> None:
+    """IPv4, IPv6 and names; the certificate names the node, wherever that is."""
+    port, readiness = free_port(), Readiness()
+    readiness.ready()
+    server = Server(Metrics(), readiness)
+    server.add(f"tcp://:{port}", (Identity(),), Tls(authority.node("a"), CONTROLLER))
+    await server.start()
+    expected = expected_node("a", authority.controller())
+    async with Client(f"tcp://{host}:{port}", "node a", expected) as caller:
+        assert await probe(caller)
+    await server.stop(0.0)

@@ -10,9 +10,11 @@ import pytest
 
 from csi.holdall.v1 import holdall_pb2 as pb
 from csi.v1 import csi_pb2 as csi
+from driver.model import errors
 from driver.rpc.client import Client
 from driver.rpc.routed.peer import Peer
-from tests.certificates import expected_node
+from driver.rpc.tls import Bundle
+from tests.certificates import CONTROLLER, Authority, expected_node
 from tests.daemon import Daemon, Stubs
 
 from .fleets import MIB, capability
@@ -47,10 +49,10 @@ def node(world: World, remote_port: int, socket_path: Path) -> Iterator[Daemon]:
         assert TOKEN not in daemon.output()
 
 
-async def opened(node: Daemon) -> None:
-    """The controller's port is open."""
+async def opened(node: Daemon, times: int = 1) -> None:
+    """The controller's port is open; for the second time, after a restart."""
     async with asyncio.timeout(30):
-        while not any(line["event"] == "controller port open" for line in node.lines):
+        while sum(line["event"] == "controller port open" for line in node.lines) < times:
             await asyncio.sleep(0.02)
 
 
@@ -95,9 +97,33 @@ async def test_a_node_that_was_killed_serves_again_without_asking(node: Daemon, 
     node.kill()
     began = time.monotonic()
     node.start()
+    await opened(node, 2)
     expected = expected_node("a", world.authority.controller())
     async with Client(f"tcp://127.0.0.1:{remote_port}", "node a", expected) as caller:
         answer = await caller.ask(caller.holdall.GetNode, pb.GetNodeRequest(), timeout=20)
     assert answer.node_id == "a"
     assert time.monotonic() - began < 15
     assert world.verifier.asked == 1
+
+
+async def test_who_has_no_good_certificate_is_refused_and_the_log_says_why(
+    node: Daemon, world: World, remote_port: int, tmp_path: Path
+) -> None:
+    """Of a foreign CA, expired, none at all, another node's: no call is reached, and each leaves a line."""
+    async with world.controller():
+        await opened(node)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for shown, line in (
+        (Authority(foreign).material("c", CONTROLLER, bundle=world.authority.pem), "unable to get local issuer"),
+        (world.authority.material("ended", CONTROLLER, ended=True), "certificate has expired"),
+        (Bundle(Path(world.settings.ca)), "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        (world.authority.node("b"), "caller refused"),
+    ):
+        async with Client(f"tcp://127.0.0.1:{remote_port}", "node a", expected_node("a", shown)) as caller:
+            with pytest.raises(errors.Unavailable):
+                await caller.ask(caller.holdall.GetNode, pb.GetNodeRequest(), timeout=20)
+        async with asyncio.timeout(10):
+            while line not in node.output():
+                await asyncio.sleep(0.02)
+    assert not any(one.get("method") == "Holdall/GetNode" and one["code"] == "OK" for one in node.lines)
