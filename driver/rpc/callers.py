@@ -11,7 +11,8 @@ from ..model import errors
 
 QUIET = 10.0
 """Seconds between two lines about callers that are refused: one that insists must not fill the log."""
-_NAMES = "x509_subject_alternative_name"
+_DNS_NAMES, _NAMES = "peer_dns", "x509_subject_alternative_name"
+"""Of a certificate, as gRPC's authentication context has it: its DNS names, and names of every kind."""
 
 log = structlog.get_logger()
 
@@ -27,9 +28,9 @@ class Callers:
 
     def check(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         """Unauthenticated for a caller without a certificate, Forbidden for one with another name; both are logged."""
-        names = names_of(context)
-        if self._name in names:
+        if self._name in _found(context, _DNS_NAMES):
             return
+        names = _found(context, _NAMES)
         self._say(names, context.peer())
         if not names:
             raise errors.Unauthenticated(f"only {self._name} may call here; this caller has no certificate")
@@ -46,7 +47,6 @@ class Callers:
         )
 
 
-def names_of(context: "grpc.aio.ServicerContext[Any, Any]") -> tuple[str, ...]:
-    """The names in the caller's certificate, lower case; none without one."""
-    found = context.auth_context().get(_NAMES, ())
-    return tuple(name.decode("utf-8", "backslashreplace").lower() for name in found)
+def _found(context: "grpc.aio.ServicerContext[Any, Any]", kind: str) -> tuple[str, ...]:
+    """Lower case, as DNS takes them; none without a certificate."""
+    return tuple(name.decode("utf-8", "backslashreplace").lower() for name in context.auth_context().get(kind, ()))

@@ -11,20 +11,22 @@ from .conftest import Log
 
 
 class Call:
-    """What a caller's certificate says."""
+    """What a caller's certificate says: DNS names, and a URI."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, uri: str = "") -> None:
         self._names = [name.encode() for name in names]
+        self._uris = [uri.encode()] if uri else []
 
     def auth_context(self) -> dict[str, list[bytes]]:
-        return {"x509_subject_alternative_name": self._names} if self._names else {}
+        every = self._names + self._uris
+        return {"x509_subject_alternative_name": every, "peer_dns": self._names} if every else {}
 
     def peer(self) -> str:
         return "ipv4:10.0.0.9:1"
 
 
-def call(*names: str) -> Any:
-    return Call(*names)
+def call(*names: str, uri: str = "") -> Any:
+    return Call(*names, uri=uri)
 
 
 def test_one_of_the_callers_names_has_to_be_the_expected_one() -> None:
@@ -44,6 +46,12 @@ def test_another_name_is_forbidden_and_both_are_logged(log: Log) -> None:
         ["a.node.x"],
         "ipv4:10.0.0.9:1",
     )
+
+
+def test_a_name_of_another_kind_is_none() -> None:
+    """A URI or address that reads like the name was given out by other rules."""
+    with pytest.raises(errors.Forbidden, match="not controller"):
+        Callers("controller.x").check(call(uri="controller.x"))
 
 
 def test_no_certificate_proves_nothing() -> None:
