@@ -20,6 +20,7 @@ STATE_DIR = "/var/lib/holdall"
 ENDPOINT = "unix:///run/holdall/csi.sock"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
+_PLACES = ("state_dir", "registration_dir")
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _NODE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DEVICE_CLASS = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -61,6 +62,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     state_dir: str | _Unset = msgspec.UNSET
     endpoint: str | _Unset = msgspec.UNSET
     controller_endpoint: str | _Unset = msgspec.UNSET
+    registration_dir: str | _Unset = msgspec.UNSET
+    kubelet_endpoint: str | _Unset = msgspec.UNSET
     metrics_address: str | _Unset = msgspec.UNSET
     log_level: str | _Unset = msgspec.UNSET
     max_volumes_per_node: _Count | _Unset = msgspec.UNSET
@@ -88,12 +91,13 @@ def load(path: str, given: Mapping[str, str]) -> Config:
     for key, value in given.items():
         if value:
             # A shell's words are relative to where it stands; a file stands nowhere in particular.
-            settings[key] = os.path.abspath(value) if key == "state_dir" else value
+            settings[key] = os.path.abspath(value) if key in _PLACES else value
             where[key] = f"--{key.replace('_', '-')}"
     settings.setdefault("node_id", socket.gethostname())
     settings.setdefault("state_dir", STATE_DIR)
     settings.setdefault("endpoint", ENDPOINT)
     _check(settings, where)
+    _check_registration(settings, where)
     _check_remote(settings, where, path)
     return Config(pools=tuple(_pools(path, file.pool)), nodes=tuple(_nodes(path, file.node)), **settings)
 
@@ -188,6 +192,20 @@ def _check(settings: dict[str, Any], where: Mapping[str, str]) -> None:
     settings["endpoint"] = socket_address(settings["endpoint"], where.get("endpoint", "endpoint"))
     if (level := settings.get("log_level", "info")) not in LOG_LEVELS:
         raise InvalidArgument(f"{where['log_level']}: {level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _check_registration(settings: dict[str, Any], where: Mapping[str, str]) -> None:
+    """Kubelet's directory, and what it is told of our endpoint."""
+    if endpoint := settings.get("kubelet_endpoint"):
+        settings["kubelet_endpoint"] = socket_address(endpoint, where["kubelet_endpoint"])
+    if directory := settings.get("registration_dir"):
+        _check_absolute(directory, where["registration_dir"])
+        longest = f"{directory.rstrip('/')}/.{settings.get('driver_name', DRIVER_NAME)}-reg.sock"
+        if len(os.fsencode(longest)) > sockets.MAX_PATH:
+            raise InvalidArgument(
+                f"{where['registration_dir']}: {longest} is longer than the {sockets.MAX_PATH} bytes a socket's path may "
+                "have"
+            )
 
 
 def _check_remote(settings: dict[str, Any], where: Mapping[str, str], path: str) -> None:

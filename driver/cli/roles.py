@@ -18,7 +18,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--metrics-address",
         envvar="HOLDALL_METRICS_ADDRESS",
         metavar="HOST:PORT",
-        help="Serve Prometheus metrics there. [off]",
+        help="Serve /metrics, /healthz and /readyz there. [off]",
     ),
     click.option(
         "--log-level", envvar="HOLDALL_LOG_LEVEL", metavar="LEVEL", help="debug, info, warning, error. [info]"
@@ -29,6 +29,13 @@ _CONTROLLER_ENDPOINT = click.option(
     envvar="HOLDALL_CONTROLLER_ENDPOINT",
     metavar="unix:///PATH.sock|tcp://HOST:PORT",
     help="Offer the Controller services to a controller there; over TCP with mutual TLS, see [enrolment]. [off]",
+)
+
+_REGISTRATION_DIR = click.option(
+    "--registration-dir",
+    envvar="HOLDALL_REGISTRATION_DIR",
+    metavar="DIR",
+    help="Register with kubelet, whose directory for that is DIR (plugins_registry). [off]",
 )
 
 
@@ -42,7 +49,7 @@ def _serves(*more: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 @click.command("all")
-@_serves(_CONTROLLER_ENDPOINT)
+@_serves(_CONTROLLER_ENDPOINT, _REGISTRATION_DIR)
 def all_(config_path: str | None, **given: str | None) -> None:
     """Serve everything in this one process: every CSI service on one socket, for this machine's pools.
 
@@ -52,7 +59,7 @@ def all_(config_path: str | None, **given: str | None) -> None:
 
 
 @click.command()
-@_serves(_CONTROLLER_ENDPOINT)
+@_serves(_CONTROLLER_ENDPOINT, _REGISTRATION_DIR)
 def node(config_path: str | None, **given: str | None) -> None:
     """Serve this machine's pools and mounts: CSI Node for kubelet, the rest for a controller."""
     _run("node", config_path, given)

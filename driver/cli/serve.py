@@ -1,5 +1,6 @@
 """Each role's parts, put together. A role imports its own parts and no others: the node carries nothing it does not use."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,17 @@ from ..host import owner
 from ..host.failure import during
 from ..model.config import Config
 from ..model.errors import HostFailed, InvalidArgument
+from ..rpc import sockets
 from ..rpc.endpoints import TCP
 from ..rpc.readiness import Readiness
-from ..telemetry.metrics import Metrics, Port
+from ..telemetry import pages
+from ..telemetry.metrics import Metrics
+from ..telemetry.pages import Port
 from . import config as configuration
 from .process import Role
 
 if TYPE_CHECKING:
+    from ..rpc.registration import Registration
     from .remote import Remote
 
 STOPPING = "it is being stopped"
@@ -69,6 +74,7 @@ class _Owner:
         self.metrics.add(Readings(observed.pools, observed.volumes))
         self._port: Port | None = None
         self._remote: Remote | None = None
+        self._registration: Registration | None = None
 
     def offer(self, services: Sequence[object]) -> None:
         """``services`` will be served to a controller: on a socket at once, on a port with its certificate."""
@@ -79,21 +85,33 @@ class _Owner:
         else:
             self.server.add(self._config.controller_endpoint, services)
 
+    def _register(self) -> None:
+        """Kubelet hears of us once its calls are answered, and not before."""
+        if self._config.registration_dir:
+            from ..rpc.registration import Registration
+
+            csi_socket = sockets.path_of(self._config.kubelet_endpoint or self._config.endpoint)
+            self._registration = Registration(self._config.registration_dir, self._config.driver_name, csi_socket)
+            self._registration.start()
+
     def _owns(self, pool_id: str) -> bool:
         return any(pool_id in (pool.id, pool.expected_id) for pool in self.engine.pools.all())
 
     async def start(self) -> dict[str, Any]:
-        self._port = serve_metrics(self.metrics, self._config.metrics_address)
+        self._port = serve_pages(self.metrics, self.readiness, self._config.metrics_address)
         await self.server.start()
         if self._remote:
             self._remote.start()
         await self.engine.start()
         await self.plugin.start()
         self.readiness.ready()
+        self._register()
         pools = [pool.name for pool in self.engine.pools.all()]
         return facts(self._config, self._port) | {"pools": sorted(pools)}
 
     async def stop(self) -> None:
+        if self._registration:
+            await self._registration.stop()
         self.readiness.not_ready(STOPPING)
         if self._remote:
             await self._remote.stop()
@@ -131,7 +149,7 @@ class _Router:
         with during(f"making {self._state}"):
             self._state.mkdir(mode=0o700, exist_ok=True)
         self._lock = owner.Lock.acquire(f"{self._state}/lock", f"pid {os.getpid()}, holdall controller")
-        self._port = serve_metrics(self._metrics, self._config.metrics_address)
+        self._port = serve_pages(self._metrics, self._readiness, self._config.metrics_address)
         await self._server.start()
         await self._fleet.start()
         self._readiness.ready()
@@ -167,12 +185,16 @@ def facts(config: Config, port: Port | None) -> dict[str, Any]:
     return known
 
 
-def serve_metrics(metrics: Metrics, address: str) -> Port | None:
-    """The metrics port, unless no address is wanted. InvalidArgument for what is no address, HostFailed when it is taken."""
+def serve_pages(metrics: Metrics, readiness: Readiness, address: str) -> Port | None:
+    """The HTTP port, unless no address is wanted. InvalidArgument for what is no address, HostFailed when it is taken."""
     if not address:
         return None
     try:
-        return metrics.serve(address)
+        checks = {
+            pages.HEALTHY: pages.answering(asyncio.get_running_loop()),
+            pages.READY: lambda: f"not ready: {readiness.reason}" if readiness.reason else "",
+        }
+        return pages.serve(address, pages.pages(metrics, checks))
     except ValueError as error:
         raise InvalidArgument(f"--metrics-address: {error}") from None
     except OSError as error:

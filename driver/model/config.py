@@ -35,6 +35,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str = ""
     endpoint: str = ""
     controller_endpoint: str = ""
+    registration_dir: str = ""
+    """Kubelet's directory of registration sockets; empty: kubelet does not depend on this process."""
+    kubelet_endpoint: str = ""
+    """``endpoint`` as the host sees it; empty: the same."""
     metrics_address: str = ""
     log_level: str = "info"
     max_volumes_per_node: int = 128

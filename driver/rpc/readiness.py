@@ -13,6 +13,11 @@ class Readiness:
     def is_ready(self) -> bool:
         return not self._reason
 
+    @property
+    def reason(self) -> str:
+        """Why not; empty when ready."""
+        return self._reason
+
     def ready(self) -> None:
         """From here on everything is served."""
         self._reason = ""

@@ -146,7 +146,7 @@ def test_each_refusal_is_waited_for_longer_until_kubelet_accepts(daemon: Daemon,
         before = found(registry)
         notify(registry, error=error)
         if error:
-            until(lambda before=before: found(registry) != before)  # type: ignore[misc]
+            until(lambda before=before: found(registry) != before)
     until(lambda: len(said(daemon, "kubelet refused")) == 3)
     assert [line["again_in_seconds"] for line in said(daemon, "kubelet refused")] == [1.0, 2.0, 1.0]
 
@@ -241,7 +241,7 @@ def test_a_pool_that_hangs_does_not_keep_kubelet_from_the_others(socket_path: Pa
                 to.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=hung), timeout=10)
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
             os.kill(fuse.pid, signal.SIGCONT)
-            until(lambda to=to: _is_there(to, hung), patience=40)  # type: ignore[misc]
+            until(lambda to=to: _is_there(to, hung), patience=40)
         if is_known:
             daemon.kill()
     with Stubs(daemon.endpoint) as to:

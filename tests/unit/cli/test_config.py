@@ -46,6 +46,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         state_dir = "/srv/holdall"
         endpoint = "unix:///run/a.sock"
         controller_endpoint = "unix:/run/b.sock"
+        registration_dir = "/var/lib/kubelet/plugins_registry"
+        kubelet_endpoint = "/var/lib/kubelet/plugins/a/csi.sock"
         metrics_address = ":9090"
         log_level = "debug"
         max_volumes_per_node = 8
@@ -83,6 +85,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         state_dir="/srv/holdall",
         endpoint="unix:///run/a.sock",
         controller_endpoint="unix:///run/b.sock",
+        registration_dir="/var/lib/kubelet/plugins_registry",
+        kubelet_endpoint="unix:///var/lib/kubelet/plugins/a/csi.sock",
         metrics_address=":9090",
         log_level="debug",
         max_volumes_per_node=8,
@@ -209,6 +213,12 @@ def test_what_is_given_wins_over_the_file_and_empty_means_not_given(tmp_path: Pa
         ("driver_name = 'a/b'", "holdall.toml: $.driver_name: 'a/b' will not do"),
         ("state_dir = 'here'", "holdall.toml: $.state_dir: 'here' is not an absolute path"),
         ("endpoint = 'csi.sock'", "holdall.toml: $.endpoint: endpoint 'csi.sock' is not of the form unix:///PATH.sock"),
+        ("kubelet_endpoint = 'csi.sock'", "holdall.toml: $.kubelet_endpoint: endpoint 'csi.sock' is not of the form"),
+        ("registration_dir = 'here'", "holdall.toml: $.registration_dir: 'here' is not an absolute path"),
+        (
+            f"registration_dir = '/{'x' * 90}'",
+            f"holdall.toml: $.registration_dir: /{'x' * 90}/.holdall.csi.dev-reg.sock is",
+        ),
         ("log_level = 'loud'", "holdall.toml: $.log_level: 'loud' is none of debug, info, warning, error"),
         ("a = = b", "holdall.toml is not TOML:"),
     ],

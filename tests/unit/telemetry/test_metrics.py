@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 from prometheus_client import generate_latest
 
+from driver.telemetry import pages
 from driver.telemetry.metrics import Metrics
 from driver.telemetry.readings import Io, PoolReading, Readings, Trouble, VolumeReading
 
@@ -85,7 +86,7 @@ def test_the_port_serves_until_closed() -> None:
     """``--metrics-address``: HTTP on the address given, and only there."""
     metrics = Metrics()
     metrics.rpcs.labels("csi.v1.Identity", "Probe", "OK").inc()
-    port = metrics.serve("127.0.0.1:0")
+    port = pages.serve("127.0.0.1:0", pages.pages(metrics, {}))
     try:
         body = urllib.request.urlopen(f"http://127.0.0.1:{port.number}/metrics", timeout=5).read().decode()
     finally:
@@ -100,4 +101,4 @@ def test_the_port_serves_until_closed() -> None:
 def test_an_address_that_is_none_is_refused_with_the_form_wanted(address: str) -> None:
     """HOST:PORT."""
     with pytest.raises(ValueError, match=r"is not HOST:PORT, such as 127\.0\.0\.1:9090 or :9090"):
-        Metrics().serve(address)
+        pages.serve(address, pages.pages(Metrics(), {}))
