@@ -3,6 +3,9 @@
 import datetime
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
 from driver.kube import certificates
 from driver.model.identity import controller_name, node_name
 from driver.rpc import tls
@@ -53,6 +56,24 @@ class Authority:
 def expected_node(name: str, material: tls.Source) -> tls.Expected:
     """What the controller that has ``material`` wants of node ``name``."""
     return tls.Expected(node_name(name, DRIVER), material)
+
+
+def intermediate(root: certificates.CertificateAuthority) -> certificates.CertificateAuthority:
+    """A CA that ``root`` signed, as cert-manager makes them."""
+    key = certificates.new_key()
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "between")]))
+        .issuer_name(root.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - datetime.timedelta(hours=1))
+        .not_valid_after(now() + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(root.key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    return certificates.load(pem, certificates.private_pem(key).encode())
 
 
 def now() -> datetime.datetime:

@@ -1,6 +1,5 @@
 """Keys and requests by openssl(1), read by another implementation, and what it says of certificates."""
 
-import datetime
 import stat
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from driver.host import keys
 from driver.kube import certificates
 from driver.model.errors import HostFailed
-from tests.certificates import Authority, now
+from tests.certificates import Authority, intermediate
 
 NAME = "node-1.example.org.node.holdall.csi.dev"
 
@@ -76,29 +75,7 @@ def test_a_certificate_that_is_no_good_has_a_reason(authority: Authority, tmp_pa
 
 def test_an_intermediate_that_is_trusted_needs_no_root(tmp_path: Path) -> None:
     """cert-manager's CA may be another CA's: the bundle holds the one that signs, and no more is trusted."""
-    root = certificates.make("root", now() - datetime.timedelta(days=1))
     authority = Authority(tmp_path)
-    authority.ca = intermediate(root)
+    authority.ca = intermediate(authority.ca)
     material = authority.material("a", NAME)
     assert keys.why_not(f"{material.directory}/tls.crt", f"{material.directory}/ca.crt", NAME) == ""
-
-
-def intermediate(root: certificates.CertificateAuthority) -> certificates.CertificateAuthority:
-    """A CA that ``root`` signed, as cert-manager makes them."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    key = certificates.new_key()
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "between")]))
-        .issuer_name(root.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now() - datetime.timedelta(hours=1))
-        .not_valid_after(now() + datetime.timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(root.key, hashes.SHA256())
-    )
-    pem = made.public_bytes(certificates.serialization.Encoding.PEM)
-    return certificates.load(pem, certificates.private_pem(key).encode())

@@ -14,7 +14,7 @@ from driver.rpc.client import Client
 from driver.rpc.readiness import Readiness
 from driver.rpc.server import Server, Tls
 from driver.telemetry.metrics import Metrics
-from tests.certificates import CONTROLLER, Authority, expected_node
+from tests.certificates import CONTROLLER, Authority, expected_node, intermediate
 from tests.unit.rpc.conftest import Log
 from tests.unit.rpc.conftest import log as log
 
@@ -189,6 +189,20 @@ async def test_a_new_ca_is_taken_while_calls_go_on(
         slow.go_on.set()
         assert (await under_way).node_id == "slow"
     assert len(log.of("new certificate taken")) >= 2
+
+
+async def test_a_ca_that_another_ca_signed_is_trusted_by_itself(
+    authority: Authority, free_port: Port, log: Log
+) -> None:
+    """Of cert-manager's CA no more than the certificate that signs ours; what its root signed directly is a stranger's."""
+    port, root = free_port(), authority.ca
+    authority.ca = intermediate(root)
+    between = authority.pem
+    async with serving(port, authority.node("a")), client(port, "a", authority.controller()) as caller:
+        assert await probe(caller)
+        authority.ca = root
+        await refused(port, authority.material("stranger", CONTROLLER, bundle=between))
+    assert [line["code"] for line in log.of("rpc")] == ["OK"]
 
 
 async def test_a_taken_port_is_said(authority: Authority, free_port: Port) -> None:
