@@ -127,6 +127,8 @@ class _Router:
 
     def __init__(self, config: Config) -> None:
         from ..fleet.fleet import Fleet
+        from ..fleet.membership import Fixed
+        from ..fleet.placement_file import PlacementFile
         from ..rpc.routed import services
         from ..rpc.routed.peer import Peer
         from ..rpc.server import Server
@@ -138,8 +140,8 @@ class _Router:
         self._state = Path(config.state_dir) / "controller"
         self._readiness = Readiness()
         self._metrics = Metrics()
-        self._peers = [Peer(node.name, node.endpoint) for node in config.nodes]
-        self._fleet = Fleet(self._peers, self._state)
+        peers = [Peer(node.name, node.endpoint) for node in config.nodes]
+        self._fleet = Fleet(Fixed(peers), PlacementFile(self._state), self._state)
         self._server = Server(self._metrics, self._readiness)
         self._server.add(config.endpoint, services.for_sidecars(self._fleet, config.driver_name, self._readiness))
         self._lock: owner.Lock | None = None
@@ -159,8 +161,6 @@ class _Router:
         self._readiness.not_ready(STOPPING)
         await self._server.stop()
         await self._fleet.stop()
-        for peer in self._peers:
-            await peer.close()
         if self._port:
             self._port.close()
         if self._lock:

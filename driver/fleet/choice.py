@@ -8,9 +8,10 @@ import msgspec
 from ..model import errors
 from ..model.capacity import CapacityQuery, Room
 from ..model.volume import VolumeRequest
+from .member import Member
 from .merge import reaches
 from .nodes import N
-from .roster import Member, Roster
+from .roster import Roster
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -42,7 +43,8 @@ class Choice(Generic[N]):
     async def for_volume(self, request: VolumeRequest) -> list[Member[N]]:
         """The members to try, best first; at least one.
 
-        Unplaceable when no node is in the wanted topology; Unavailable, naming them, when those that are do not answer.
+        Unplaceable when no node is in the wanted topology, or none of those answers: somewhere else it can be made now.
+        Unavailable, naming them, when no node at all answers that could be meant.
         """
         meant = [one for one in self._roster.all() if _is_meant(one, request)]
         living = [one for one in meant if one.alive]
@@ -62,6 +64,9 @@ class Choice(Generic[N]):
 
     def _refusal(self, request: VolumeRequest, meant: list[Member[N]]) -> errors.DomainError:
         what = f"volume {request.name} cannot be placed"
+        if request.requisite and meant:
+            problems = "; ".join(one.problem for one in meant)
+            return errors.Unplaceable(f"{what}: the nodes of the wanted topology do not answer: {problems}")
         silent = meant or [one for one in self._roster.all() if one.description is None]
         if silent:
             problems = "; ".join(one.problem for one in silent)

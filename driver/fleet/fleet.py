@@ -1,5 +1,6 @@
 """The fleet: where each call goes. The call itself is the edge's: ``send(node, pool id)`` makes it, unchanged."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,12 +10,17 @@ from ..model import errors, ids
 from ..model.snapshot import GroupRequest, SnapshotRequest
 from ..model.volume import VolumeRequest
 from .choice import Choice
+from .claims import Claims, Hold
+from .known import Known
 from .learning import Learning
+from .member import Member
+from .membership import Membership
 from .memory import Memory
 from .merge import Merge
 from .nodes import Listed, Listing, N
-from .placement import Placement
-from .roster import Member, Roster
+from .placement import Note, Placement
+from .releases import Releases
+from .roster import Roster
 from .turns import Turns
 
 T = TypeVar("T")
@@ -36,14 +42,25 @@ HEARING = 10.0
 """Seconds a first create waits for nodes that are just being heard out, when its caller set no deadline."""
 
 
-class Fleet(Generic[N]):
-    """Construct with the configured nodes, ``start``, use, ``stop``; all on one event loop."""
+ROUNDS = 8
+"""How often a name's note is looked at anew when other controllers keep changing it, before the caller is told to retry."""
 
-    def __init__(self, nodes: Sequence[N], state_dir: Path) -> None:
+
+class Fleet(Generic[N]):
+    """Construct with the nodes there are and where names are noted, ``start``, use, ``stop``; all on one event loop.
+
+    ``known`` is where nodes' descriptions are kept; this controller's own memory, if there is no other.
+    """
+
+    def __init__(
+        self, membership: Membership[N], placement: Placement, state_dir: Path, known: Known | None = None
+    ) -> None:
         self.memory = Memory(state_dir)
-        self._placement = Placement(state_dir)
+        self._placement = placement
+        self._claims = Claims(placement)
+        self._releases = Releases(self._claims)
         self._learning = Learning(self.memory, self._placement)
-        self.roster: Roster[N] = Roster(nodes, self.memory, self._learning.begin)
+        self.roster: Roster[N] = Roster(membership, known or self.memory, self._learning.begin)
         self.merge = Merge(self.roster, self.memory)
         self._choice = Choice(self.roster)
         self._turns = Turns()
@@ -58,8 +75,17 @@ class Fleet(Generic[N]):
         """Nothing is asked any more; what was noted is on the disk."""
         await self.roster.stop()
         await self._learning.stop()
+        await self._releases.stop()
         await self.memory.close()
         await self._placement.close()
+
+    async def give_up(self, name: str) -> None:
+        """The node ``name`` will not come back: nothing waits for it, and its volumes count as gone.
+
+        FailedPrecondition while it answers.
+        """
+        await self.roster.give_up(name)
+        await self.memory.give_up(name)
 
     # -- by id -------------------------------------------------------------------------------------------------------
 
@@ -96,11 +122,13 @@ class Fleet(Generic[N]):
             return await self.call(object_id, send)
         async with self._turns.of(parts[1]):
             home = await self.roster.holder(object_id)
+            # Read before the call: a note that is claimed or joined from here on is not this call's to drop.
+            note = await self._releases.noted(parts[1])
             answer = await self.call(object_id, send)
             await self.memory.forget(object_id)
             # A note that names another node is of a later object of that name, which is none of this call's business.
-            if home is not None and await self._placement.of(parts[1]) == home.name:
-                await self._placement.drop(parts[1])
+            if home is not None and note is not None and note.node == home.name:
+                await self._releases.release(parts[1], note)
             return answer
 
     async def remember(self, listing: Listing, entry: Listed) -> None:
@@ -122,27 +150,27 @@ class Fleet(Generic[N]):
         key = ids.local_part(ids.VOLUME, request.name)
         what = f"volume {request.name}"
         async with self._turns.of(key):
-            placed = await self._placed(key)
-            source = await self.roster.holder(request.source.id) if request.source else None
-            if placed:
-                self._refuse_elsewhere(what, placed, source)
+            refusals: dict[str, str] = {}
+            note = await self._placement.of(key)
+            for _ in range(ROUNDS):
+                source = await self.roster.holder(request.source.id) if request.source else None
                 try:
-                    return await self._again(placed, send)
-                except errors.NoSpace:
-                    # The node looked for the name first and did not find it: it is free to go elsewhere.
+                    if note is not None:
+                        return await self._follow(key, what, note, source, send)
+                    if request.source:
+                        return await self._first(key, what, source or self.roster.any(), send)
+                    await self._heard_all(what)
+                    return await self._first_of_all(key, what, request, refusals, send)
+                except _Full as full:
                     if request.source or len(self.roster.all()) == 1:
-                        raise
-                    await self._placement.drop(key)
-            if request.source:
-                return await self._first(key, source or self.roster.any(), send)
-            await self._heard_all(what)
-            refusals: list[str] = []
-            for member in await self._choice.for_volume(request):
-                try:
-                    return await self._first(key, member, send)
-                except errors.NoSpace as error:
-                    refusals.append(f"node {member.name}: {error.message}")
-            raise errors.NoSpace("; ".join(refusals))
+                        raise errors.NoSpace(full.message) from None
+                    # The node looked for the name first and did not find it: it is free to go elsewhere.
+                    if full.hold is None or await self._claims.drop(key, full.hold.note):
+                        refusals[full.node] = full.message
+                except _Changed:
+                    pass
+                note = await self._placement.now(key)
+            raise self._contended(what)
 
     async def create_snapshot(self, request: SnapshotRequest, send: Send[N, T]) -> T:
         """The snapshot, on its source's node. AlreadyExists when the name went to another node before."""
@@ -158,50 +186,116 @@ class Fleet(Generic[N]):
         async with self._turns.of(key):
             homes = {one: await self.roster.holder(one) for one in source_ids}
             home = _only(what, homes)
-            placed = await self._placed(key)
-            if placed:
-                self._refuse_elsewhere(what, placed, home)
-                return await self._again(placed, send)
-            await self._heard_all(what)
-            return await self._first(key, home or self.roster.any(), send)
+            note = await self._placement.of(key)
+            for _ in range(ROUNDS):
+                try:
+                    if note is not None:
+                        return await self._follow(key, what, note, home, send)
+                    await self._heard_all(what)
+                    return await self._first(key, what, home or self.roster.any(), send)
+                except _Full as full:
+                    # There is one place only where it can be cut: the source's.
+                    raise errors.NoSpace(full.message) from None
+                except _Changed:
+                    note = await self._placement.now(key)
+            raise self._contended(what)
 
-    async def _placed(self, key: str) -> Member[N] | None:
-        """Where the name went: to the node in its note, or to the one that has its pool since."""
-        name = await self._placement.of(key)
-        if name is None:
-            return None
-        holders = [self.roster.at_hand(pool_id) for pool_id in await self.memory.pools_of(key)]
-        if any(holder is not None and holder.name == name for holder in holders):
-            return self.roster.named(name)
-        return next((holder for holder in holders if holder is not None), self.roster.named(name))
-
-    def _refuse_elsewhere(self, what: str, placed: Member[N], source: Member[N] | None) -> None:
-        if source is not None and source is not placed:
+    async def _follow(self, key: str, what: str, note: Note, source: Member[N] | None, send: Send[N, T]) -> T:
+        """A name goes where it went before. _Full when it is not there and has no room there; its note is as it was."""
+        member = await self._placed(key, what, note)
+        if member is None:
+            await self._claims.drop(key, note)
+            raise _Changed
+        if source is not None and source is not member:
+            await self._confirm(key, note)
             raise errors.AlreadyExists(
-                f"{what} exists, or was begun, on node {placed.name}; its source is on node {source.name}"
+                f"{what} exists, or was begun, on node {member.name}; its source is on node {source.name}"
             )
-
-    async def _again(self, member: Member[N], send: Send[N, T]) -> T:
-        await self.roster.need(member)
-        return await send(member.node, "")
-
-    async def _first(self, key: str, member: Member[N], send: Send[N, T]) -> T:
-        await self._placement.put(key, member.name)
+        try:
+            await self.roster.need(member)
+        except errors.Unavailable:
+            with contextlib.suppress(errors.DomainError):
+                await self._confirm(key, note)
+            raise
+        hold = await self._claims.join(key, note)
+        if hold is None:
+            raise _Changed
+        self._claims.check(hold, what)
         try:
             return await send(member.node, "")
-        except REFUSED:
-            await self._placement.drop(key)
+        except errors.NoSpace as error:
+            raise _Full(member.name, error.message, hold) from None
+
+    async def _confirm(self, key: str, note: Note) -> None:
+        """The note says so still: what was read first is a hint. _Changed otherwise."""
+        there = await self._placement.now(key)
+        if there is None or there.node != note.node:
+            raise _Changed
+
+    async def _placed(self, key: str, what: str, note: Note) -> Member[N] | None:
+        """Where the name went: to the node in its note, or to the one that has its pool since; None when that is given up.
+
+        Unavailable for a node that only other controllers know yet.
+        """
+        holders = [self.roster.at_hand(pool_id) for pool_id in await self.memory.pools_of(key)]
+        named = self.roster.named(note.node)
+        if named is None or not any(holder is named for holder in holders):
+            named = next((holder for holder in holders if holder is not None), named)
+        if named is None and not self.roster.gives_up(note.node):
+            raise errors.Unavailable(f"{what} went to node {note.node}, which this controller does not know; try again")
+        return named
+
+    async def _first_of_all(
+        self, key: str, what: str, request: VolumeRequest, refusals: dict[str, str], send: Send[N, T]
+    ) -> T:
+        """Made on the best node that does not refuse it. NoSpace with each one's reason when all do."""
+        for member in await self._choice.for_volume(request):
+            if member.name in refusals:
+                continue
+            try:
+                return await self._first(key, what, member, send)
+            except _Full as full:
+                refusals[full.node] = full.message
+        raise errors.NoSpace("; ".join(f"node {name}: {message}" for name, message in refusals.items()))
+
+    async def _first(self, key: str, what: str, member: Member[N], send: Send[N, T]) -> T:
+        """The first try of a name. _Changed when it is another controller's already, or has become so meanwhile."""
+        node = member.node
+        hold = await self._claims.claim(key, member.name)
+        if hold is None:
+            raise _Changed
+        self._claims.check(hold, what)
+        try:
+            return await send(node, "")
+        except REFUSED as error:
+            if not await self._free(hold, error):
+                raise _Changed from None
+            if isinstance(error, errors.NoSpace):
+                raise _Full(member.name, error.message) from None
             raise
 
+    async def _free(self, hold: Hold, refusal: errors.DomainError) -> bool:
+        """The refused name is free again. A note that cannot be dropped now is of no harm to a final answer."""
+        try:
+            return await self._claims.drop(hold.key, hold.note)
+        except errors.DomainError:
+            if isinstance(refusal, errors.NoSpace):
+                raise
+            self._releases.later(hold.key, hold.note)
+            return True
+
+    def _contended(self, what: str) -> errors.Busy:
+        return errors.Busy(f"{what}: other controllers changed its placement {ROUNDS} times meanwhile; try again")
+
     async def _heard_all(self, what: str) -> None:
-        names = [member.name for member in self.roster.all()]
+        names = [member.name for member in self.roster.all() if member.is_expected]
         if missing := await self._placement.unheard(names):
             await self._learning.wait_for(missing, deadline.remaining(HEARING))
             missing = await self._placement.unheard(names)
         if missing:
             raise errors.Unavailable(
-                f"{what} could exist already on node {', '.join(missing)}, which was never heard since this controller's "
-                "state directory is new; try again once it answers, or take it out of the configuration"
+                f"{what} could exist already on node {', '.join(missing)}, which was never heard since the "
+                "notes are new; try again once it answers, or take it out of the configuration"
             )
 
 
@@ -212,3 +306,17 @@ def _only(what: str, homes: dict[str, Member[N] | None]) -> Member[N] | None:
         where = "; ".join(f"{one} on node {home.name}" for one, home in homes.items() if home is not None)
         raise errors.FailedPrecondition(f"{what} cannot be cut at one moment over several nodes: {where}")
     return next(iter(members.values()), None)
+
+
+class _Changed(Exception):
+    """The name's note is not what it was: it has to be looked at anew."""
+
+
+class _Full(Exception):
+    """``node`` does not have the name, and no room for it. ``hold``: the note that still says it went there."""
+
+    def __init__(self, node: str, message: str, hold: Hold | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+        self.message = message
+        self.hold = hold

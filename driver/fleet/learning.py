@@ -6,16 +6,18 @@ from collections.abc import Iterable
 import structlog
 
 from ..model import errors, ids
+from .member import Member
 from .memory import Memory
 from .nodes import LISTINGS, Listed, Listing, N
 from .placement import Placement
-from .roster import Member
 
 log = structlog.get_logger()
 
 PAGE = 1000
 AGAIN = 300.0
 """Seconds after which a node is heard out again, for what was changed there without asking us."""
+AT_ONCE = 16
+"""Nodes heard out at the same time; in a large fleet the others wait for their turn."""
 
 
 class Learning:
@@ -26,6 +28,7 @@ class Learning:
         self._placement = placement
         self._hearings: dict[str, asyncio.Task[None]] = {}
         self._done: dict[str, asyncio.Event] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def begin(self, member: Member[N]) -> None:
         """The member is being heard out from now on, and again every few minutes while it answers."""
@@ -53,8 +56,9 @@ class Learning:
     async def _keep(self, member: Member[N]) -> None:
         while member.alive:
             try:
-                for listing in LISTINGS:
-                    await self._hear(member, listing)
+                async with self._turns:
+                    for listing in LISTINGS:
+                        await self._hear(member, listing)
                 await self._placement.heard(member.name)
                 self._done[member.name].set()
             except errors.DomainError as error:

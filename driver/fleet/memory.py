@@ -65,6 +65,15 @@ class Memory:
         body = msgspec.json.encode(description)
         await self._store.do("REPLACE INTO node VALUES (?, ?)", name, body)
 
+    async def give_up(self, name: str) -> None:
+        """Neither the node nor anything it had is known any more."""
+
+        def write(db: sqlite3.Connection) -> None:
+            for statement in ("node WHERE name=?", "entry WHERE node=?", "heard WHERE node=?"):
+                db.execute(f"DELETE FROM {statement}", (name,))
+
+        await self._store.run(write)
+
     # -- entries -----------------------------------------------------------------------------------------------------
 
     async def learn(self, listing: Listing, node: str, after: str, entries: Sequence[Listed], *, at_end: bool) -> None:

@@ -12,9 +12,10 @@ from ..engine import listing as pages
 from ..engine.placement import in_topology
 from ..model import errors
 from ..model.capacity import CapacityQuery, Room
+from .member import Member
 from .memory import Memory
 from .nodes import Listed, Listing, N, NodePage
-from .roster import Member, Roster
+from .roster import Roster
 
 QUERIES: dict[Listing, str] = {"volumes": pages.VOLUMES, "snapshots": pages.snapshots_query(), "health": pages.HEALTH}
 """What the engine makes its tokens of these lists for."""
@@ -36,6 +37,8 @@ class Merge(Generic[N]):
         shelves = []
         for member in self._roster.all():
             if member.description is None:
+                if not member.is_expected:
+                    continue  # it never answered any controller: nothing it has was ever listed
                 raise member.lost()
             reader = readers[member.name] = _Reader(member, listing, self._roster, self._memory)
             shelves += [

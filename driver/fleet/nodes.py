@@ -1,4 +1,4 @@
-"""A node as the fleet sees it. The edge implements it (driver/rpc/peer.py) and forwards the calls themselves."""
+"""A node as the fleet sees it. The edge implements it (driver/rpc/routed/peer.py) and forwards the calls themselves."""
 
 from typing import Literal, Protocol, TypeVar
 
@@ -52,6 +52,9 @@ class Node(Protocol):
 
     async def page(self, listing: Listing, token: str, limit: int) -> NodePage:
         """In order of id, after ``token`` (driver/engine/listing.py makes and reads them, here and there alike)."""
+
+    async def close(self, grace: float) -> None:
+        """It is not called any more; calls under way end within ``grace`` seconds."""
 
 
 N = TypeVar("N", bound=Node)

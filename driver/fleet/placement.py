@@ -1,79 +1,60 @@
-"""Which node a name went to: noted durably before the first try, so that every retry goes there.
+"""Which node a name went to: noted before the first try, so that every retry goes there, whichever controller it comes to.
 
 Keyed by an id's part after the pool, which is derived from the name alone (driver/model/ids.py): a retried create finds
-it by name, a delete by id, and a lost file is made anew from the ids that the nodes list.
+it by name, a delete by id, and lost notes are made anew from the ids that the nodes list.
 """
 
-import sqlite3
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from .store import Store
-
-_SCHEMA = 1
-_TABLES = """
-CREATE TABLE IF NOT EXISTS placement (key TEXT PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS learned (node TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled (yes INTEGER PRIMARY KEY);
-"""
+import msgspec
 
 
-class Placement:
-    """The notes of one controller, in ``placement.db`` of its state directory."""
+class Note(msgspec.Struct, frozen=True):
+    """A name went to ``node``. ``version`` is another after every change, and never one it had before.
 
-    def __init__(self, state_dir: Path) -> None:
-        self._store = Store(state_dir / "placement.db", tables=_TABLES, schema=_SCHEMA, sync="durable")
-        self._settled = False
-        self._learned: set[str] = set()
+    ``tries``: who has been trying to make it there since, as driver/fleet/claims.py writes and reads it.
+    """
+
+    node: str
+    version: str
+    tries: tuple[str, ...] = ()
+
+
+class Placement(Protocol):
+    """The notes, durable when a call returns. Raises domain errors only; Unavailable while they cannot be reached.
+
+    Of callers that change one note at a time, exactly one succeeds: that alone keeps several controllers apart.
+    """
 
     async def open(self) -> None:
-        """Ready; raises as Store.open does."""
-        await self._store.open()
+        """Ready for the calls below."""
 
-        def read(db: sqlite3.Connection) -> tuple[bool, set[str]]:
-            settled = db.execute("SELECT 1 FROM settled").fetchone() is not None
-            return settled, {row[0] for row in db.execute("SELECT node FROM learned")}
+    async def close(self) -> None: ...
 
-        self._settled, self._learned = await self._store.run(read)
+    async def of(self, key: str) -> Note | None:
+        """The note, perhaps as it was a moment ago: a hint, which costs nothing."""
 
-    async def close(self) -> None:
-        await self._store.close()
+    async def now(self, key: str) -> Note | None:
+        """The note as it is."""
 
-    async def of(self, key: str) -> str | None:
-        """The node's name, or None."""
-        row = await self._store.run(lambda db: db.execute("SELECT node FROM placement WHERE key=?", (key,)).fetchone())
-        return str(row[0]) if row else None
+    async def claim(self, key: str, node: str, attempt: str) -> Note:
+        """The new note, with ``attempt`` alone among its tries; or the one that was first."""
 
-    async def put(self, key: str, node: str) -> None:
-        """Durable when it returns; replaces an earlier note."""
-        await self._store.do("REPLACE INTO placement VALUES (?, ?)", key, node)
+    async def join(self, key: str, note: Note, tries: Sequence[str]) -> Note | None:
+        """The note with these tries, its version moved on; None when it is not at ``note.version`` any more."""
 
-    async def drop(self, key: str) -> None:
-        await self._store.do("DELETE FROM placement WHERE key=?", key)
+    async def drop(self, key: str, note: Note) -> bool:
+        """There is no note any more; False when it is at another version than ``note.version``, and stays."""
 
     async def learn(self, node: str, keys: Iterable[str]) -> None:
         """``node`` has objects of these keys. A note that is there already stays: it may be newer."""
-        rows = [(key, node) for key in keys]
-        if rows:
-            await self._store.run(
-                lambda db: db.executemany("INSERT OR IGNORE INTO placement VALUES (?, ?)", rows) and None
-            )
 
     async def heard(self, node: str) -> None:
         """Every name that ``node`` has is noted."""
-        if node not in self._learned:
-            await self._store.do("REPLACE INTO learned VALUES (?)", node)
-            self._learned.add(node)
 
     async def unheard(self, nodes: Iterable[str]) -> list[str]:
         """Those of ``nodes`` whose names these notes may lack: only as long as the notes are new and not complete.
 
         Once every node was heard, nothing can be missing again: what is made from then on is noted first.
         """
-        if self._settled:
-            return []
-        missing = sorted(set(nodes) - self._learned)
-        if not missing:
-            await self._store.do("REPLACE INTO settled VALUES (1)")
-            self._settled = True
-        return missing

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Generic
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Generic
 
 import structlog
 
 from ..model import errors, ids
-from .memory import Memory
+from .known import Known
+from .member import Member
+from .membership import Membership
 from .nodes import Description, N
 
 log = structlog.get_logger()
@@ -17,75 +19,104 @@ LOOK = 5.0
 """Seconds between two looks at a node."""
 GLIMPSE = 0.5
 """Seconds a node known to be lost has to be back, when a call asks for it: one that hangs must not hold up the answer."""
+AT_EASE = 200
+"""Nodes that are looked at that often; of more, each is looked at the more seldom, and calls find out for themselves."""
+RETIRE = 330.0
+"""Seconds that calls under way on a node's old place may take to their end; a call takes 300 at most."""
 DOUBT = 1.0
 """Seconds within which a look at all nodes is not repeated, however many unknown ids are asked for."""
 
 
-class Member(Generic[N]):
-    """One node, as it was found at the last look."""
-
-    def __init__(self, node: N, known: Description | None) -> None:
-        self.node = node
-        self.name = node.name
-        self.description = known
-        self.problem = f"node {node.name} was not asked yet"
-        """Why it does not answer, naming it; empty while it does."""
-        self.lost_before = False
-        """Whether the last look found it lost."""
-        self.looking: asyncio.Task[None] | None = None
-
-    @property
-    def alive(self) -> bool:
-        return not self.problem
-
-    @property
-    def pool_ids(self) -> set[str]:
-        return {view.id for view in self.description.pools} if self.description else set()
-
-    def lost(self) -> errors.Unavailable:
-        """What to answer instead of it."""
-        return errors.Unavailable(self.problem)
-
-
 class Roster(Generic[N]):
-    """All members. ``changed`` is called when a node is back, or has other pools than before."""
+    """All members, who may come, go and move. ``changed`` is called when a node is back, or has other pools than before."""
 
     def __init__(
         self,
-        nodes: Sequence[N],
-        memory: Memory,
+        membership: Membership[N],
+        known: Known,
         changed: Callable[[Member[N]], Awaitable[None]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._nodes = nodes
-        self._memory = memory
+        self._membership = membership
+        self._known = known
         self._changed = changed
         self._clock = clock
         self._members: dict[str, Member[N]] = {}
         self._homes: dict[str, Member[N]] = {}
         self._looked_at_all = float("-inf")
-        self._keeper: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Known from before, and looked at once; those that do not answer are tried again in the background."""
-        known = await self._memory.descriptions()
-        self._members = {node.name: Member(node, known.get(node.name)) for node in self._nodes}
-        for member in self._members.values():
-            self._settle(member)
+        self._membership.follow(self._news.set)
+        await self._follow()
         await self.look_at_all()
-        self._keeper = asyncio.ensure_future(self._keep())
+        self._begin(self._keep())
+        self._begin(self._keep_following())
 
     async def stop(self) -> None:
-        looks = [member.looking for member in self._members.values() if member.looking]
-        for task in (*looks, *filter(None, [self._keeper])):
+        tasks = [member.looking for member in self._members.values() if member.looking]
+        for task in (*tasks, *self._tasks):
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._tasks, return_exceptions=True)
+        seated = [member.node for member in self._members.values() if member.is_seated]
+        await asyncio.gather(*(node.close(0.0) for node in seated))
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK * max(1.0, len(self._members) / AT_EASE))
             await self.look_at_all()
+
+    async def _keep_following(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._follow()
+            except errors.DomainError as error:
+                log.warning("members not followed", message=error.message)
+                await asyncio.sleep(GLIMPSE)
+                self._news.set()
+
+    async def _follow(self) -> None:
+        """The members are those there are now, each where it is now."""
+        known = await self._known.descriptions()
+        seats = self._membership.seats()
+        for name, seat in seats.items():
+            member = self._members.get(name)
+            if member is None:
+                member = self._members[name] = Member(name, seat, None)
+                log.info("node joined", node=name, known=name in known)
+            elif old := member.sit(seat):
+                log.info("node moved", node=name)
+                self._retire(old)
+            # Another controller may have heard what this one has not.
+            if member.description is None and name in known:
+                member.description = known[name]
+                self._settle(member)
+        for name in set(self._members) - set(seats):
+            self._leave(self._members.pop(name))
+        # In the background: whoever asks for one of them asks it himself.
+        for member in self.all():
+            if member.is_seated and not member.alive and not member.lost_before:
+                self._begin_look(member)
+
+    def _leave(self, member: Member[N]) -> None:
+        log.info("node left", node=member.name)
+        if old := member.leave():
+            self._retire(old)
+        for pool_id in [one for one, home in self._homes.items() if home is member]:
+            del self._homes[pool_id]
+
+    def _retire(self, node: N) -> None:
+        self._begin(node.close(RETIRE))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +126,20 @@ class Roster(Generic[N]):
 
     def named(self, name: str) -> Member[N] | None:
         return self._members.get(name)
+
+    def gives_up(self, name: str) -> bool:
+        """Whether ``name`` is no member, and never will be again with what it had."""
+        return name not in self._members and self._membership.gives_up(name)
+
+    async def give_up(self, name: str) -> None:
+        """Nothing is known of ``name`` any more. FailedPrecondition while it answers."""
+        member = self._members.get(name)
+        if member is not None and member.is_seated:
+            await self.look(member)
+            if member.alive:
+                raise errors.FailedPrecondition(f"node {name} answers; only one that will not come back is given up")
+        await self._known.give_up(name)
+        await self._follow()
 
     def any(self) -> Member[N]:
         """One that answers, for a question that every node answers alike. Unavailable when none does."""
@@ -178,16 +223,22 @@ class Roster(Generic[N]):
         return member.looking
 
     async def _look(self, member: Member[N]) -> None:
+        asked = member.node if member.is_seated else None
         try:
             found = await member.node.describe()
         except errors.DomainError as error:
+            if not _is_still(member, asked):
+                return
             if member.alive:
                 log.warning("node lost", node=member.name, message=error.message)
             member.problem, member.lost_before = error.message, True
         else:
-            await self._found(member, found)
+            if _is_still(member, asked):
+                await self._found(member, found)
         finally:
             member.looking = None
+        if member.is_seated and not _is_still(member, asked):
+            self._begin_look(member)
 
     async def _found(self, member: Member[N], found: Description) -> None:
         before = member.pool_ids
@@ -204,7 +255,7 @@ class Roster(Generic[N]):
 
     async def _remember(self, member: Member[N], found: Description) -> None:
         try:
-            await self._memory.describe(member.name, found)
+            await self._known.describe(member.name, found)
         except errors.DomainError as error:
             # It answers all the same; only after a restart while it is lost would it be a stranger.
             log.warning("node not remembered", node=member.name, message=error.message)
@@ -215,6 +266,11 @@ class Roster(Generic[N]):
             home = self._homes.get(pool_id)
             if pool_id and (member.alive or home is None or not home.alive):
                 self._homes[pool_id] = member
+
+
+def _is_still(member: Member[N], asked: N | None) -> bool:
+    """Whether it is reached as when it was asked: what is heard of its old place says nothing of the new one."""
+    return (member.node if member.is_seated else None) is asked
 
 
 def _names(member: Member[N]) -> Iterable[str]:

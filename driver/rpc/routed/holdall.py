@@ -9,7 +9,7 @@ from csi.holdall.v1 import holdall_pb2 as pb
 from csi.holdall.v1 import holdall_pb2_grpc as stubs
 
 from ...fleet.fleet import Fleet
-from ...fleet.roster import Member
+from ...fleet.member import Member
 from ...model import errors
 from ...model.health import Ailment, Status
 from ...model.pool import PoolView

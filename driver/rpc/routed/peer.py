@@ -40,8 +40,8 @@ class Peer:
     def name(self) -> str:
         return self._name
 
-    async def close(self) -> None:
-        await self.client.close()
+    async def close(self, grace: float = 0.0) -> None:
+        await self.client.close(grace)
 
     async def describe(self) -> Description:
         stub = self.client.holdall

@@ -8,8 +8,10 @@ from typing import Any
 
 from driver.engine import listing as pages
 from driver.fleet.fleet import Fleet
+from driver.fleet.membership import Fixed
 from driver.fleet.merge import QUERIES
 from driver.fleet.nodes import Description, Listed, Listing, NodePage
+from driver.fleet.placement_file import PlacementFile
 from driver.model import errors, ids
 from driver.model.capability import Capability
 from driver.model.capacity import CapacityQuery, Room
@@ -30,6 +32,7 @@ class Store:
         self.lost = False
         self.calls: list[str] = []
         self.refusal: errors.DomainError | None = None
+        self.is_closed = False
 
     def _answer(self) -> None:
         if self.lost:
@@ -65,6 +68,9 @@ class Store:
         shelves = [shelf(pool_id) for pool_id in sorted(self.pools)]
         page = await pages.page(QUERIES[listing], token, limit, shelves, lambda one: one)
         return NodePage([Listed(one, one.encode()) for one in page.entries], page.next_token)
+
+    async def close(self, grace: float) -> None:
+        self.is_closed = True
 
     # -- what a send does --------------------------------------------------------------------------------------------
 
@@ -111,7 +117,7 @@ def wanted(name: str, **changes: Any) -> VolumeRequest:
 async def running(directory: Path, *nodes: Store) -> AsyncIterator[Fleet[Store]]:
     """A fleet of ``nodes``, started, its state in ``directory``."""
     directory.mkdir(exist_ok=True)
-    fleet = Fleet(nodes, directory)
+    fleet = Fleet(Fixed(nodes), PlacementFile(directory), directory)
     await fleet.start()
     try:
         yield fleet
@@ -121,7 +127,7 @@ async def running(directory: Path, *nodes: Store) -> AsyncIterator[Fleet[Store]]
 
 async def heard(fleet: Fleet[Store], *nodes: Store) -> None:
     """Every one of ``nodes`` was heard out."""
-    while {node.name for node in nodes if not node.lost} - fleet._placement._learned:
+    while any(not fleet._learning._done[node.name].is_set() for node in nodes if not node.lost):
         await _breath()
     for node in nodes:
         if not node.lost:

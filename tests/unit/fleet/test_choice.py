@@ -72,17 +72,32 @@ async def test_a_topology_of_nobody_is_resource_exhausted(tmp_path: Path) -> Non
             await fleet.create_volume(wanted("n", requisite=({KEY: "elsewhere"},)), making("v", "n"))
 
 
-async def test_when_all_that_could_are_lost_the_answer_names_them(tmp_path: Path) -> None:
-    """UNAVAILABLE: it may come back; RESOURCE_EXHAUSTED would send the scheduler away for good."""
+async def test_when_all_of_the_wanted_topology_are_lost_the_scheduler_is_sent_elsewhere(tmp_path: Path) -> None:
+    """Issue: a node lost before a Placement was made is RESOURCE_EXHAUSTED; after that UNAVAILABLE: it may be there."""
     a, b = Store("a", "p00000000000a"), Store("b", "p00000000000b")
+    only_a = {"requisite": ({KEY: "id-of-a"},)}
     async with running(tmp_path, a, b) as fleet:
         await heard(fleet, a, b)
+        await fleet.create_volume(wanted("noted", **only_a), making("v", "noted"))
+        a.lost = True
+        await fleet.roster.look(fleet.roster.all()[0])
+        with pytest.raises(errors.Unplaceable, match="do not answer: node a: connection refused"):
+            await fleet.create_volume(wanted("n", **only_a), making("v", "n"))
+        with pytest.raises(errors.Unavailable, match="node a: connection refused"):
+            await fleet.create_volume(wanted("noted", **only_a), making("v", "noted"))
+        # and a volume that may be anywhere is made elsewhere meanwhile
+        assert (await fleet.create_volume(wanted("m"), making("v", "m"))).startswith("p00000000000b")
+
+
+async def test_when_no_node_answers_at_all_the_answer_names_them(tmp_path: Path) -> None:
+    """There is no elsewhere: UNAVAILABLE, since any may come back."""
+    a = Store("a", "p00000000000a")
+    async with running(tmp_path, a) as fleet:
+        await heard(fleet, a)
         a.lost = True
         await fleet.roster.look(fleet.roster.all()[0])
         with pytest.raises(errors.Unavailable, match="do not answer: node a: connection refused"):
-            await fleet.create_volume(wanted("n", requisite=({KEY: "id-of-a"},)), making("v", "n"))
-        # and a volume that may be anywhere is made elsewhere meanwhile
-        assert (await fleet.create_volume(wanted("m"), making("v", "m"))).startswith("p00000000000b")
+            await fleet.create_volume(wanted("n"), making("v", "n"))
 
 
 async def test_the_next_best_node_is_tried_when_the_best_refuses(tmp_path: Path) -> None:

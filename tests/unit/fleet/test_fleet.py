@@ -197,7 +197,7 @@ async def test_a_noted_name_that_is_not_there_goes_elsewhere_once_the_node_is_fu
     a, b = two()
     async with running(tmp_path, a, b) as fleet:
         await heard(fleet, a, b)
-        await fleet._placement.put(ids.local_part("v", "n"), "a")
+        await fleet._placement.claim(ids.local_part("v", "n"), "a", "")
 
         async def send(node: Store, _pool: str) -> str:
             if node is a:

@@ -1,33 +1,69 @@
-"""Where a name went is noted durably, and never lost by a restart."""
+"""Where a name went is noted durably, and never lost by a restart: the contract, over what is here without a cluster."""
 
 import os
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from driver.fleet.placement import Placement
+from driver.fleet.placement_file import PlacementFile
 from driver.model import errors
+from tests.placements import Notes, PlacementContract, Reopen, SharedPlacement
 
 
-async def test_a_note_is_there_after_a_restart(tmp_path: Path) -> None:
-    """Design: the controller records a Placement before the first call, and every retry follows it."""
-    first = Placement(tmp_path)
-    await first.open()
-    await first.put("v-a", "node-a")
-    await first.close()
+class TestFile(PlacementContract):
+    @pytest.fixture
+    async def placement(self, tmp_path: Path) -> AsyncIterator[PlacementFile]:
+        found = PlacementFile(tmp_path)
+        await found.open()
+        yield found
+        await found.close()
 
-    second = Placement(tmp_path)
-    await second.open()
-    assert await second.of("v-a") == "node-a"
-    await second.drop("v-a")
-    assert await second.of("v-a") is None
-    await second.close()
+    @pytest.fixture
+    async def reopen(self, tmp_path: Path) -> AsyncIterator[Reopen]:
+        opened: list[PlacementFile] = []
+
+        async def again() -> Placement:
+            opened.append(PlacementFile(tmp_path))
+            await opened[-1].open()
+            return opened[-1]
+
+        yield again
+        for one in opened:
+            await one.close()
+
+    async def test_nobody_tries_any_more_after_a_restart(self, placement: PlacementFile, reopen: Reopen) -> None:
+        """The file is one process's at a time: its predecessor's tries are over."""
+        note = await placement.claim("v-a", "node-a", "x.1")
+        there = await (await reopen()).now("v-a")
+        assert there is not None
+        assert (there.node, there.version, there.tries) == (note.node, note.version, ())
+
+
+class TestMemory(PlacementContract):
+    """What the tests of two controllers stand on."""
+
+    @pytest.fixture
+    def notes(self) -> Notes:
+        return Notes()
+
+    @pytest.fixture
+    def placement(self, notes: Notes) -> SharedPlacement:
+        return SharedPlacement(notes)
+
+    @pytest.fixture
+    def reopen(self, notes: Notes) -> Reopen:
+        async def again() -> Placement:
+            return SharedPlacement(notes)
+
+        return again
 
 
 async def test_a_note_is_synced_before_it_is_relied_on(tmp_path: Path) -> None:
     """SQLite's own setting: in WAL mode only synchronous=FULL syncs each commit."""
-    placement = Placement(tmp_path)
+    placement = PlacementFile(tmp_path)
     await placement.open()
     levels = await placement._store.run(lambda db: db.execute("PRAGMA synchronous").fetchone())
     mode = await placement._store.run(lambda db: db.execute("PRAGMA journal_mode").fetchone())
@@ -35,43 +71,28 @@ async def test_a_note_is_synced_before_it_is_relied_on(tmp_path: Path) -> None:
     assert (levels[0], mode[0]) == (2, "wal")
 
 
-async def test_what_is_learned_does_not_replace_a_note(tmp_path: Path) -> None:
-    """A list read a moment ago may be older than a create noted since."""
-    placement = Placement(tmp_path)
+async def test_notes_from_before_versions_are_read(tmp_path: Path) -> None:
+    """A file of an earlier Holdall has its notes, and they can be joined and dropped."""
+    with sqlite3.connect(tmp_path / "placement.db") as db:
+        db.execute("CREATE TABLE placement (key TEXT PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID")
+        db.execute("INSERT INTO placement VALUES ('v-old', 'node-a')")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    placement = PlacementFile(tmp_path)
     await placement.open()
-    await placement.put("v-a", "node-b")
-    await placement.learn("node-a", ["v-a", "v-b"])
-    assert [await placement.of("v-a"), await placement.of("v-b")] == ["node-b", "node-a"]
-    await placement.close()
-
-
-async def test_new_notes_lack_the_names_of_nodes_never_heard(tmp_path: Path) -> None:
-    """A controller that lost its state directory must not make a second volume of a name that a silent node has."""
-    placement = Placement(tmp_path)
-    await placement.open()
-    assert await placement.unheard(["a", "b"]) == ["a", "b"]
-    await placement.heard("a")
-    assert await placement.unheard(["a", "b"]) == ["b"]
-    await placement.close()
-
-    await placement_reopened(tmp_path, ["b"])
-
-
-async def placement_reopened(path: Path, missing: list[str]) -> None:
-    placement = Placement(path)
-    await placement.open()
-    assert await placement.unheard(["a", "b"]) == missing
-    await placement.heard("b")
-    assert await placement.unheard(["a", "b"]) == []
-    # From here on everything is noted before it is made: a node added later brings no name that was placed here.
-    assert await placement.unheard(["a", "b", "c"]) == []
+    note = await placement.now("v-old")
+    assert note is not None
+    joined = await placement.join("v-old", note, ("x.1",))
+    assert joined is not None
+    assert not await placement.drop("v-old", note)
+    assert await placement.drop("v-old", joined)
     await placement.close()
 
 
 async def test_damaged_notes_are_not_begun_anew_in_silence(tmp_path: Path) -> None:
     """The refusal names the file and what to do."""
     (tmp_path / "placement.db").write_bytes(b"not a database at all" * 100)
-    placement = Placement(tmp_path)
+    placement = PlacementFile(tmp_path)
     with pytest.raises(errors.DataDamaged, match=r"placement\.db cannot be opened.*move it away"):
         await placement.open()
     await placement.close()
@@ -84,7 +105,7 @@ async def test_notes_of_a_newer_holdall_are_refused(tmp_path: Path) -> None:
     db.close()
     before = (tmp_path / "placement.db").read_bytes()
 
-    placement = Placement(tmp_path)
+    placement = PlacementFile(tmp_path)
     with pytest.raises(errors.NewerSchema, match="schema 99, this one knows 1"):
         await placement.open()
     await placement.close()
