@@ -59,18 +59,28 @@ def expected_node(name: str, material: tls.Source) -> tls.Expected:
 
 
 def intermediate(root: certificates.CertificateAuthority) -> certificates.CertificateAuthority:
-    """A CA that ``root`` signed, as cert-manager makes them."""
-    key = certificates.new_key()
+    """A CA that ``root`` signed."""
+    return somebodys(datetime.timedelta(days=30), root)
+
+
+def somebodys(
+    lives: datetime.timedelta,
+    root: certificates.CertificateAuthority | None = None,
+    at: datetime.datetime | None = None,
+) -> certificates.CertificateAuthority:
+    """A CA as cert-manager makes them: signed by itself, or by ``root``; good from an hour before ``at`` (now)."""
+    key, at = certificates.new_key(), at or now()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, DRIVER)])
     made = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "between")]))
-        .issuer_name(root.certificate.subject)
+        .subject_name(name)
+        .issuer_name(root.certificate.subject if root else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now() - datetime.timedelta(hours=1))
-        .not_valid_after(now() + datetime.timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(root.key, hashes.SHA256())
+        .not_valid_before(at - datetime.timedelta(hours=1))
+        .not_valid_after(at + lives)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(root.key if root else key, hashes.SHA256())
     )
     pem = made.public_bytes(serialization.Encoding.PEM)
     return certificates.load(pem, certificates.private_pem(key).encode())

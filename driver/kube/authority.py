@@ -28,8 +28,6 @@ SETTLE = 300.0
 RENEWED = datetime.timedelta(days=365)
 """A CA that we made is replaced this long before it ends. Whoever brings their own renews it themselves."""
 TRIES = 10
-_OURS = {"holdall.csi.dev/generated": "true"}
-"""The label of what we made. Not the usual managed-by: a Secret that a chart made empty keeps the chart's."""
 
 log = structlog.get_logger()
 
@@ -66,6 +64,7 @@ class Authority:
         self._clock = clock
         self._ca: CertificateAuthority | None = None
         self._before: CertificateAuthority | None = None
+        # When the bundle with the present one was published.
         self._since: datetime.datetime | None = None
         self._bundle = ""
 
@@ -91,18 +90,19 @@ class Authority:
         ca = await self._look()
         if self._ca is None or ca.certificate_pem != self._ca.certificate_pem:
             log.info("certificate authority", secret=self._secret, ends=ca.ends.isoformat())
-            self._before, self._since = self._ca, self._clock()
+            self._before, self._since = self._ca, None
         elif self._before and not self._is_new():
             # From here on the ConfigMap alone says what else is trusted, and an administrator may take it out there.
             self._before = None
         self._ca = ca
         self._bundle = await self._publish(ca)
+        self._since = self._since or self._clock()
         await asyncio.to_thread(self._certify, self._signing())
         self.ready.set()
 
     async def sign(self, request_pem: str, dns_name: str, seconds: float) -> tuple[str, str]:
         """A certificate for ``dns_name`` and the bundle of all CAs. InvalidArgument as ``certificates.requested_key``."""
-        if self._ca is None:
+        if self._ca is None or not self._bundle:
             raise Unavailable("this controller has no certificate authority yet; try again")
         key = certificates.requested_key(request_pem, dns_name)
         return certificates.sign(self._signing(), key, dns_name, self._clock(), seconds), self._bundle
@@ -115,25 +115,25 @@ class Authority:
         return self._ca
 
     def _is_new(self) -> bool:
-        return self._since is not None and (self._clock() - self._since).total_seconds() < SETTLE
+        return self._since is None or (self._clock() - self._since).total_seconds() < SETTLE
 
     async def _look(self) -> CertificateAuthority:
         """The Secret's CA, made first if it has none. Of controllers that make one at once, the first one's is taken."""
         for _ in range(TRIES):
             known = await self._objects.read("secrets", self._secret)
             found = self._loaded(known) if known else None
-            if found and not (self._is_ours(known) and found.ends - self._clock() < RENEWED):
+            if found and not (found.is_made_here and found.ends - self._clock() < RENEWED):
                 return found
+            # One that ends is the one before, also to a controller that began just now.
+            self._ca = found or self._ca
             made = certificates.make(self._driver_name, self._clock())
             data = {"tls.crt": made.certificate_pem, "tls.key": made.key_pem, "ca.crt": made.certificate_pem}
             data = {key: core.encoded(text) for key, text in data.items()}
             if known is None:
-                content = {"type": "kubernetes.io/tls", "data": data, "metadata": {"labels": _OURS}}
+                content = {"type": "kubernetes.io/tls", "data": data}
                 is_made = await self._objects.create("secrets", self._secret, content)
             else:
-                labels = {**(known["metadata"].get("labels") or {}), **_OURS}
-                known = {**known, "data": data, "metadata": {**known["metadata"], "labels": labels}}
-                is_made = await self._objects.replace("secrets", known)
+                is_made = await self._objects.replace("secrets", {**known, "data": data})
             if is_made:
                 log.info("certificate authority made", secret=self._secret, ends=made.ends.isoformat())
         raise Unavailable(f"Secret {self._where(self._secret)} changes faster than it can be read; try again")
@@ -159,8 +159,7 @@ class Authority:
             if wanted == there:
                 return wanted
             if known is None:
-                content = {"data": {"ca.crt": wanted}, "metadata": {"labels": _OURS}}
-                is_done = await self._objects.create("configmaps", self._config_map, content)
+                is_done = await self._objects.create("configmaps", self._config_map, {"data": {"ca.crt": wanted}})
             else:
                 data = {**(known.get("data") or {}), "ca.crt": wanted}
                 is_done = await self._objects.replace("configmaps", {**known, "data": data})
@@ -188,10 +187,6 @@ class Authority:
     def _is_good(self, certificate_pem: str, signing: CertificateAuthority) -> bool:
         left = certificates.left(certificate_pem, signing, self._clock())
         return left > min(LIFETIME / 3, (signing.ends - self._clock()).total_seconds() - 1)
-
-    def _is_ours(self, known: Object | None) -> bool:
-        labels = ((known or {}).get("metadata") or {}).get("labels") or {}
-        return all(labels.get(key) == value for key, value in _OURS.items())
 
     def _where(self, name: str) -> str:
         return f"{self._objects.namespace}/{name}"

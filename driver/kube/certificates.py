@@ -21,6 +21,7 @@ LEAST_BITS = {"EC": 256, "RSA": 2048}
 
 # As long as names of nodes may be (RFC 1123 as Kubernetes reads it): a label has no length of its own.
 _DNS = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
+_CALLED = "Holdall CA"
 _SIGNING = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 
 
@@ -36,12 +37,20 @@ class CertificateAuthority(msgspec.Struct, frozen=True):
     def ends(self) -> datetime.datetime:
         return self.certificate.not_valid_after_utc
 
+    @property
+    def is_made_here(self) -> bool:
+        """Whether it is of ``make``. Told by its name: labels of a Secret stay when its content becomes somebody else's."""
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return self.certificate.issuer == self.certificate.subject and any(
+            str(name.value).startswith(_CALLED) for name in names
+        )
+
 
 def make(name: str, now: datetime.datetime) -> CertificateAuthority:
     """A new root: ECDSA P-256, good for ten years, that can sign no further CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     # Two CAs of one driver get names of their own: what checks a certificate looks for its issuer by name first.
-    words = ((NameOID.ORGANIZATION_NAME, name[:64]), (NameOID.COMMON_NAME, f"Holdall CA {now:%Y-%m-%dT%H:%M:%S.%fZ}"))
+    words = ((NameOID.ORGANIZATION_NAME, name[:64]), (NameOID.COMMON_NAME, f"{_CALLED} {now:%Y-%m-%dT%H:%M:%S.%fZ}"))
     subject = x509.Name([x509.NameAttribute(kind, word) for kind, word in words])
     certificate = (
         _builder(subject, subject, key.public_key(), now - BACKDATED, now + YEARS)

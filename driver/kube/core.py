@@ -32,8 +32,7 @@ class Core:
 
     async def create(self, kind: Kind, name: str, content: Object) -> bool:
         """There is an object of that name with ``content``; False if there was one already, which is as it was."""
-        metadata = {"name": name, **content.get("metadata", {})}
-        body = {"apiVersion": "v1", "kind": _KINDS[kind], **content, "metadata": metadata}
+        body = {"apiVersion": "v1", "kind": _KINDS[kind], "metadata": {"name": name}, **content}
         return await self._ask("POST", self._path(kind), body, absent=(_CONFLICT,)) is not None
 
     async def replace(self, kind: Kind, known: Object) -> bool:

@@ -13,6 +13,7 @@ from driver.kube import certificates
 from driver.kube.authority import Authority
 from driver.kube.core import encoded
 from driver.model.errors import FailedPrecondition, InvalidArgument, Unavailable
+from tests.certificates import somebodys
 
 from .objects import Memory
 from .test_certificates import NAME, names, request
@@ -130,11 +131,26 @@ async def test_our_certificate_is_renewed_with_a_third_of_its_life_left(authorit
 
 async def test_a_ca_of_somebody_elses_is_taken(authority: Authority, memory: Memory, clock: Clock) -> None:
     """cert-manager's, by the same names; nothing is written into its Secret, even when it is about to end."""
-    put(memory, certificates.make("theirs", clock.now - certificates.YEARS + datetime.timedelta(days=2)))
+    put(memory, somebodys(datetime.timedelta(days=2), at=clock.now))
     before = memory.kept[SECRET]
     await authority.refresh()
     assert memory.kept[SECRET] is before
     assert issued(await signed(authority), secret(memory))
+
+
+async def test_a_secret_that_becomes_somebody_elses_is_left_to_them(
+    authority: Authority, memory: Memory, clock: Clock
+) -> None:
+    """cert-manager takes over what we made, at the same name; renewals of a few weeks are no reason to take it back."""
+    await authority.refresh()
+    for _ in range(3):
+        put(memory, somebodys(datetime.timedelta(days=60), at=clock.now))
+        theirs = memory.kept[SECRET]
+        await authority.refresh()
+        clock.go_on(days=40)
+        await authority.refresh()
+        assert memory.kept[SECRET] is theirs
+        assert issued(shown(authority), secret(memory))
 
 
 async def test_an_empty_secret_is_filled(authority: Authority, memory: Memory) -> None:
@@ -178,11 +194,32 @@ async def test_a_new_ca_is_trusted_before_it_signs(authority: Authority, memory:
     assert bundle(memory) == new + old
 
 
+async def test_a_ca_whose_bundle_cannot_be_published_signs_nothing(
+    authority: Authority, memory: Memory, clock: Clock
+) -> None:
+    """The time that a bundle takes to the nodes begins when it is there to be had."""
+    await authority.refresh()
+    old = secret(memory)
+    put(memory, somebodys(datetime.timedelta(days=60), at=clock.now))
+    memory.locked.add("configmaps")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await authority.refresh()
+        assert issued(await signed(authority), old)
+        clock.go_on(seconds=module.SETTLE)
+    memory.locked.clear()
+    await authority.refresh()
+    assert issued(await signed(authority), old)
+    clock.go_on(seconds=module.SETTLE)
+    await authority.refresh()
+    assert issued(await signed(authority), secret(memory))
+
+
 async def test_an_old_ca_leaves_the_bundle_when_it_ended_or_is_taken_out(
     authority: Authority, memory: Memory, clock: Clock
 ) -> None:
     """By its own date; or by deleting the ConfigMap, which is made anew with what signs now."""
-    put(memory, certificates.make("old", clock.now - certificates.YEARS + datetime.timedelta(hours=2)))
+    put(memory, somebodys(datetime.timedelta(hours=2), at=clock.now))
     await authority.refresh()
     put(memory, certificates.make("new", clock.now))
     await authority.refresh()
@@ -218,9 +255,11 @@ async def test_a_ca_of_ours_is_replaced_a_year_before_it_ends(
     await other.refresh()
     old = secret(memory)
     clock.go_on(days=365.25 * 9 + 10)
-    await asyncio.gather(authority.refresh(), other.refresh())
+    begun_now = made(memory, clock, tmp_path / "begun now")
+    await asyncio.gather(begun_now.refresh(), authority.refresh(), other.refresh())
     assert secret(memory) != old
     assert bundle(memory) == secret(memory) + old
+    assert all(issued(shown(one), old) for one in (authority, other))
 
 
 async def test_nothing_is_signed_before_there_is_a_ca(authority: Authority) -> None:
