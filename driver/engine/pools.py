@@ -1,17 +1,15 @@
 """The pools of this node: opened at start, tried again while away, found by id."""
 
 import asyncio
-import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import structlog
 
 from ..backends import default_pool, registry
-from ..host import files, owner
+from ..host import owner
 from ..model import errors, ids
 from ..model.config import Config
 from ..model.pool import PoolConfig, PoolView, checked_name
@@ -19,17 +17,15 @@ from ..model.records import Record, RecordKind
 from ..model.volume import Volume
 from ..state import choose
 from . import placement
+from .memory import Memory
 from .pool import FINAL, Pool
 
 T = TypeVar("T")
+
+OPENING = 5.0
+"""Seconds a pool may take to open before a node that kubelet depends on serves without it."""
+
 log = structlog.get_logger()
-
-
-class _Memory(msgspec.Struct):
-    """What the state directory remembers of pools: ids of those seen, and those adopted by command."""
-
-    seen: dict[str, str] = {}
-    adopted: list[PoolConfig] = []
 
 
 class Pools:
@@ -46,21 +42,24 @@ class Pools:
         self._tended = tended
         self._pools: dict[str, Pool] = {}
         self._memory_path = f"{config.state_dir}/pools.json"
-        self._memory = _Memory()
+        self._memory = Memory()
         self._keeper: asyncio.Task[None] | None = None
         self.node_id = config.node_id
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Every pool is open, or known from before and being tried again. Raises what is wrong with a pool for good."""
-        self._memory = self._recall()
+        """Every pool is open, or known from before and being tried again. Raises what is wrong with a pool for good.
+
+        Where kubelet depends on us, any pool may be away, for whatever reason: the others' volumes are to be unmounted.
+        """
+        self._memory = Memory.read(self._memory_path)
         configured = self._config.pools or (default_pool.config(self._config.state_dir, self._config.default_pool),)
         for config in (*configured, *self._memory.adopted):
             if config.name in self._pools:
                 raise errors.InvalidArgument(f"two pools are named {config.name}; names must differ")
             self._pools[config.name] = self._make(config)
-        results = await asyncio.gather(*(self._open(pool) for pool in self.all()), return_exceptions=True)
+        results = await asyncio.gather(*(self._begin(pool) for pool in self.all()), return_exceptions=True)
         if failures := [result for result in results if isinstance(result, BaseException)]:
             await self.stop()
             raise failures[0]
@@ -75,13 +74,24 @@ class Pools:
             patience=self._config.pool_patience,
         )
 
-    async def _open(self, pool: Pool) -> None:
+    async def _begin(self, pool: Pool) -> None:
+        if not self._config.registration_dir:
+            return await self._open(pool, self._config.pool_patience)
+        pool.expected_id = self._memory.seen.get(pool.name, "")
+        try:
+            await self._open(pool, min(OPENING, self._config.pool_patience))
+        except errors.DomainError as error:
+            if pool.id:  # opened, and the same as another
+                raise
+            log.error("pool cannot be opened", pool=pool.name, message=error.message)
+
+    async def _open(self, pool: Pool, patience: float) -> None:
         known = self._memory.seen.get(pool.name)
         try:
-            await asyncio.wait_for(pool.open(), self._config.pool_patience)
+            await asyncio.wait_for(pool.open(), patience)
         except (TimeoutError, errors.DomainError) as error:
             if isinstance(error, TimeoutError):
-                pool.problem = f"no answer within {self._config.pool_patience:g} s"
+                pool.problem = f"no answer within {patience:g} s"
             if not known or isinstance(error, FINAL):
                 if isinstance(error, TimeoutError):
                     raise errors.Unavailable(f"pool {pool.name}: {pool.problem}") from error
@@ -94,7 +104,7 @@ class Pools:
                 raise errors.InvalidArgument(f"pools {other.name} and {pool.name} are one and the same pool {pool.id}")
         if known != pool.id:
             self._memory.seen[pool.name] = pool.id
-            self._remember()
+            self._memory.write(self._memory_path)
         await self._opened(pool)
         log.info("pool open", pool=pool.name, pool_id=pool.id, backend=pool.backend.kind)
 
@@ -117,7 +127,7 @@ class Pools:
     async def _look_after(self, pool: Pool) -> None:
         try:
             if not pool.id:
-                await self._open(pool)
+                await self._open(pool, self._config.pool_patience)
             elif not pool.stuck:
                 await asyncio.wait_for(pool.measure(), self._config.pool_patience)
                 await self._tended(pool)
@@ -147,25 +157,11 @@ class Pools:
             raise errors.Unavailable(f"{path} did not answer within {self._config.pool_patience:g} s") from None
         config = PoolConfig(name=name, backend=backend or maker, path=path)
         pool = self._make(config)
-        await self._open(pool)
+        await self._open(pool, self._config.pool_patience)
         self._pools[config.name] = pool
         self._memory.adopted.append(config)
-        self._remember()
+        self._memory.write(self._memory_path)
         return pool.view(self.topology(pool))
-
-    def _recall(self) -> _Memory:
-        try:
-            return msgspec.json.decode(Path(self._memory_path).read_bytes(), type=_Memory)
-        except FileNotFoundError:
-            return _Memory()
-        except msgspec.MsgspecError as error:
-            raise errors.DataDamaged(
-                f"{self._memory_path} cannot be read: {error}; move it away to start anew"
-            ) from error
-
-    def _remember(self) -> None:
-        data = json.dumps(msgspec.to_builtins(self._memory), indent=1, sort_keys=True).encode()
-        files.write_durably(self._memory_path, data)
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
@@ -173,17 +169,24 @@ class Pools:
         return sorted(self._pools.values(), key=lambda pool: pool.id or pool.expected_id)
 
     def by_id(self, pool_id: str) -> Pool:
-        """NotFound when no pool of ours has that id; Unavailable when it is away."""
+        """NotFound when no pool of ours has that id; Unavailable when it is away, or could be one that never was open."""
         for pool in self._pools.values():
             if pool_id and pool_id in (pool.id, pool.expected_id):
                 pool.check_usable()
                 return pool
+        for pool in self._strangers():
+            pool.check_usable()
         raise errors.NotFound(f"pool {pool_id} is not a pool of node {self.node_id}")
 
     def knows(self, object_id: str) -> bool:
-        """Whether the id names one of our pools, away or not."""
+        """Whether the id names one of our pools, away or not, or could: of a pool that never was open no id is known."""
         parts = ids.split(object_id)
-        return parts is not None and any(parts[0] in (pool.id, pool.expected_id) for pool in self._pools.values())
+        if parts is None:
+            return False
+        return any(self._strangers()) or any(parts[0] in (pool.id, pool.expected_id) for pool in self._pools.values())
+
+    def _strangers(self) -> Iterator[Pool]:
+        return (pool for pool in self._pools.values() if not pool.id and not pool.expected_id)
 
     def of(self, object_id: str, what: str = "volume") -> Pool:
         """The pool an id lies in. NotFound, in the words of ``what``; Unavailable."""

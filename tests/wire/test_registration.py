@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from csi.holdall.v1 import holdall_pb2 as holdall
 from csi.pluginregistration.v1 import pluginregistration_pb2 as pb
 from csi.pluginregistration.v1 import pluginregistration_pb2_grpc as stubs
 from csi.v1 import csi_pb2 as csi
@@ -250,6 +251,33 @@ def test_a_pool_that_hangs_does_not_keep_kubelet_from_the_others(socket_path: Pa
         unstage = csi.NodeUnstageVolumeRequest(volume_id=well, staging_target_path=str(socket_path / "staging"))
         to.node.NodeUnstageVolume(unstage, timeout=10)
     assert daemon.stop() == 0
+
+
+def test_a_pool_that_is_broken_does_not_keep_kubelet_from_the_others(socket_path: Path, registry: Path) -> None:
+    """Its ledger damaged: the node registers, the other pool serves, and the pool is shown with what is wrong. Where kubelet
+    does not depend on it, the start is refused with that."""
+    broken = socket_path / "broken"
+    broken.mkdir()
+    config = f'[[pool]]\nname = "broken"\nbackend = "directory"\npath = "{broken}"\n'
+    with node(socket_path / "a", registry, config=config, role="all") as daemon:
+        with Stubs(daemon.endpoint) as to:
+            _create(to, "b", "broken")
+        assert daemon.stop() == 0
+        ledger = broken / ".holdall" / "ledger.db"
+        ledger.write_bytes(b"no ledger " * 1000)
+        daemon.start()
+        until(lambda: info_name(registry) == NAME)
+        with Stubs(daemon.endpoint) as to:
+            assert _create(to, "w", "a")
+            pools = {pool.name: pool for pool in to.holdall.ListPools(holdall.ListPoolsRequest(), timeout=10).pools}
+            assert [pools[name].state for name in ("a", "broken")] == ["ready", "unreachable"]
+            with pytest.raises(grpc.RpcError) as refused:
+                _create(to, "b", "broken")
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "ledger" in (refused.value.details() or "")
+        assert daemon.stop() == 0
+    with pytest.raises(RuntimeError, match="ledger"):
+        Daemon(socket_path / "a", config=(socket_path / "a" / "holdall.toml").read_text()).start()
 
 
 def info_name(registry: Path) -> str:
