@@ -29,7 +29,7 @@ digest() { cat "$@" | sha256sum | cut -c 1-16; }
 
 debian=$cache/debian-$(digest deploy/image/packages deploy/image/dpkg.cfg deploy/image/prune.sh)
 if [ ! -d "$debian" ]; then
-    say "Debian $suite with the packages of deploy/image/packages into $debian (about a minute)"
+    say "Debian $suite with the packages of deploy/image/packages into $debian (one to two minutes)"
     # shellcheck disable=SC2016 # apt fills these in
     apt-get indextargets --format '$(ORIGIN)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         sed -n "s/^Debian|\\(deb [^ ]* $suite[^ ]* main\\)\$/\\1/p" | sort -u >"$work/sources"
@@ -64,6 +64,10 @@ if [ ! -d "$locked" ]; then
     sh deploy/image/application.sh "$work/locked"
     mv "$work/locked" "$locked"
 fi
+
+# What no checkout has used for a month was made from lists that are no more.
+touch "$debian" "$locked"
+find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
 
 # --- ours ----------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@
 driver_name = {{ $v.driverName | toJson }}
 log_level = {{ $v.logLevel | toJson }}
 state_dir = {{ $v.stateDir | toJson }}
-endpoint = {{ printf "unix://%s/csi.sock" (include "holdall.socketDir" .root) | toJson }}
+endpoint = "unix:///run/holdall/csi.sock"
+kubelet_endpoint = {{ printf "unix://%s/csi.sock" (include "holdall.socketDir" .root) | toJson }}
 registration_dir = {{ printf "%s/plugins_registry" $v.kubeletDir | toJson }}
 controller_endpoint = "tcp://0.0.0.0:{{ int $v.node.port }}"
 metrics_address = ":{{ int $v.node.metricsPort }}"
