@@ -77,8 +77,9 @@ class Enrolling:
                 self.certified.set()
             await self._wait_for(self._settings.ca)
         due = await asyncio.to_thread(self._due)
-        while due > self._clock():
+        if due:
             self.certified.set()
+        while due > self._clock():
             await asyncio.sleep(min(self._look, max(due - self._clock(), 0.0)))
             if self._bundle.version() != self._seen:
                 due = await asyncio.to_thread(self._due)

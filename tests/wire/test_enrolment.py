@@ -255,6 +255,19 @@ async def test_a_node_that_restarts_serves_what_it_has(world: World) -> None:
         assert again.material.read() == before
 
 
+async def test_a_certificate_that_should_be_renewed_serves_until_it_is(world: World, log: Log) -> None:
+    """Also after a restart, with the controller away: it is good for another third of its life."""
+    async with world.controller(), running(world.node()) as node:
+        await asyncio.wait_for(node.certified.wait(), 20)
+    long_ago = time.time() - 100_000
+    os.utime(node.material.directory / "tls.crt", (long_ago, long_ago))
+    async with running(world.node()) as again:
+        await asyncio.wait_for(again.certified.wait(), 20)
+        await until(lambda: log.of("not enrolled"))
+        async with world.controller():
+            await until(lambda: world.verifier.asked == 2)
+
+
 async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(tmp_path: Path, free_port: Port) -> None:
     """By a new key, before the old one ends."""
     world = World(tmp_path, free_port(), 6.0)
