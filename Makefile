@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
-.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto lock clean
+.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto manifests image lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -46,6 +46,13 @@ lint: setup ## style, types, layers, protocol stubs, forbidden names
 
 proto: setup ## regenerate the protocol stubs beside their .proto files
 	@$(python) tools/proto.py
+
+manifests: setup ## render deploy/manifests from the Helm chart
+	@$(python) -m tools.chart
+
+image: setup-sanity ## the image's root filesystem in out/image, without a container engine
+	@rm -rf out/image
+	@sh deploy/image/rootfs.sh "$$PWD/out/image"
 
 lock: ## renew the lock files; UPGRADE=1 takes the newest of everything
 	@sh tools/lock.sh $(if $(UPGRADE),--upgrade)

@@ -45,6 +45,7 @@ LANES = (
     _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 900, HOUR),
     _pytest("contract", "one suite over every backend", 900, HOUR),
     _pytest("budgets", "imports, memory, start-up", 300, HOUR),
+    _pytest("deploy", "chart, alerts and examples; the image's root filesystem, run", 900, HOUR),
     _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 900, HOUR),
 )
 NAMES = tuple(lane.name for lane in LANES)

@@ -2,7 +2,7 @@
 # Make this checkout runnable on a Debian-like machine that has python3 (3.11 or newer) and the Debian package registry.
 #
 #   sh tools/setup.sh           system packages, .venv with the locked environment, and the project itself
-#   sh tools/setup.sh sanity    the same, and csi-sanity in .cache/bin
+#   sh tools/setup.sh sanity    the same, csi-sanity in .cache/bin and promtool in .cache/promtool
 #   sh tools/setup.sh bench     the same, and fio
 #
 # Whatever is there already is left alone, so a second run takes a fraction of a second and no network.
@@ -57,6 +57,7 @@ program openssl openssl "a node's key and certificate request"
 library libudev.so.1 libudev1 "device events"
 [ "$with" != bench ] || program fio fio "IO through a volume against IO without one"
 if [ "$with" = sanity ]; then
+    program mmdebstrap mmdebstrap "the image's root filesystem, without a container engine"
     [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates "Go fetches csi-sanity's modules over TLS"
 fi
 if ! { [ -x .venv/bin/python ] || [ -x .cache/uv/bin/uv ] || uv --version >/dev/null 2>&1; }; then
@@ -109,6 +110,7 @@ fi
 # --- csi-sanity ----------------------------------------------------------------------------------------------------
 
 [ "$with" = sanity ] || exit 0
+sh tools/promtool.sh >/dev/null
 sanity=v5.6.0
 # Unmodified sources. protobuf-go's own tag makes it encode without noting sizes in the messages, which one case compares
 # (docs/decisions/0002-csi-sanity-without-size-caches.md).
