@@ -11,10 +11,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..model import sizes
-from ..model.config import DRIVER_NAME, Config, EnrolmentConfig, NodeEndpoint
+from ..model.config import DRIVER_NAME, Config, EnrolmentConfig, KubernetesConfig, NodeEndpoint
 from ..model.errors import InvalidArgument
 from ..model.pool import NAME, PoolConfig
 from ..rpc import endpoints, sockets
+from . import cluster_config
 
 STATE_DIR = "/var/lib/holdall"
 ENDPOINT = "unix:///run/holdall/csi.sock"
@@ -73,6 +74,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     pool: list[dict[str, Any]] = []
     node: list[NodeEndpoint] = []
     enrolment: EnrolmentConfig | None = None
+    kubernetes: KubernetesConfig | None = None
     default_pool: dict[str, Any] = {}
 
 
@@ -99,6 +101,8 @@ def load(path: str, given: Mapping[str, str]) -> Config:
     _check(settings, where)
     _check_registration(settings, where)
     _check_remote(settings, where, path)
+    if file.kubernetes:
+        cluster_config.check(file.kubernetes, bool(file.node), f"{path}: $.kubernetes")
     return Config(pools=tuple(_pools(path, file.pool)), nodes=tuple(_nodes(path, file.node)), **settings)
 
 
@@ -261,7 +265,11 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
-_WITHIN: dict[str, type[msgspec.Struct]] = {".node[": NodeEndpoint, ".enrolment": EnrolmentConfig}
+_WITHIN: dict[str, type[msgspec.Struct]] = {
+    ".node[": NodeEndpoint,
+    ".enrolment": EnrolmentConfig,
+    ".kubernetes": KubernetesConfig,
+}
 """Whose keys are listed for an unknown one there."""
 
 

@@ -49,7 +49,12 @@ def node(config: Config) -> Role:
 
 
 def controller(config: Config) -> Role:
-    """Role ``controller``: a router to the nodes of the configuration; it opens no pool."""
+    """Role ``controller``: a router to the nodes of the configuration, or of the cluster; it opens no pool."""
+    if config.kubernetes:
+        from .cluster import Cluster
+
+        _make_directories(config)
+        return Cluster(config, config.kubernetes)
     return _Router(config)
 
 
@@ -134,7 +139,9 @@ class _Router:
         from ..rpc.server import Server
 
         if not config.nodes:
-            raise InvalidArgument("a controller needs the nodes it routes to: [[node]] tables in its configuration")
+            raise InvalidArgument(
+                "a controller needs the nodes it routes to: [[node]] tables or [kubernetes] in its configuration"
+            )
         self._config = config
         _make_directories(config)
         self._state = Path(config.state_dir) / "controller"

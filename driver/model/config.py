@@ -27,6 +27,27 @@ class EnrolmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Holds the pod's ServiceAccount token; read anew for every enrolment."""
 
 
+class KubernetesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[kubernetes]`` of a controller: its nodes are the cluster's, and what it notes are objects there."""
+
+    namespace: str
+    """Of the driver's own pods, Secret and ConfigMaps."""
+    node_selector: str = "app.kubernetes.io/component=node"
+    """Labels of the node pods."""
+    node_port: int = 9808
+    """Of every node's ``controller_endpoint``."""
+    node_account: str = "holdall-node"
+    """The ServiceAccount of the node pods; no other may enrol."""
+    enrolment_address: str = ":9809"
+    """HOST:PORT where nodes get their certificates."""
+    ca_secret: str = "holdall-ca"
+    ca_config_map: str = "holdall-ca"
+    state_config_map: str = "holdall-state"
+    """What the controllers remember together of the nodes."""
+    kubeconfig: str = ""
+    """For a controller outside the cluster; empty: the pod's own account."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role is started with, from file, options and environment together. Times in seconds."""
 
@@ -45,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolConfig, ...] = ()
     nodes: tuple[NodeEndpoint, ...] = ()
     enrolment: EnrolmentConfig | None = None
+    kubernetes: KubernetesConfig | None = None
     default_pool: dict[str, Any] = {}
     freeze_deadline: float = 10.0
     pool_threads: int = 8

@@ -132,15 +132,21 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def close(self, grace: float = 0.0) -> None:
-        """The connection is given up; calls under way end within ``grace`` seconds."""
+    async def finish(self, grace: float) -> None:
+        """As ``close``, after those calls under way that end within ``grace`` seconds."""
         if self._connection:
-            await self._connection.channel.close(grace or None)
+            await self._connection.channel.close(grace)
+        await self.close()
+
+    async def close(self) -> None:
+        """The connection is given up; calls under way end."""
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         if self._impostor:
             await self._impostor.close()
+        if self._connection:
+            await self._connection.channel.close()
 
     async def ask(
         self,

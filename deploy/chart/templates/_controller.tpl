@@ -14,6 +14,7 @@ node_account = "{{ include "holdall.fullname" . }}-node"
 enrolment_address = ":{{ int $v.controller.enrolmentPort }}"
 ca_secret = {{ include "holdall.caSecret" . | toJson }}
 ca_config_map = {{ include "holdall.caConfigMap" . | toJson }}
+state_config_map = {{ include "holdall.stateConfigMap" . | toJson }}
 {{ end -}}
 
 {{- /* Who this pod is: leases carry its name, and the capacity objects' owner is found from it. */ -}}

@@ -8,6 +8,7 @@
 
 {{- define "holdall.caSecret" -}}{{ .Values.ca.secret | default (printf "%s-ca" (include "holdall.fullname" .)) }}{{- end -}}
 {{- define "holdall.caConfigMap" -}}{{ .Values.ca.configMap | default (printf "%s-ca" (include "holdall.fullname" .)) }}{{- end -}}
+{{- define "holdall.stateConfigMap" -}}{{ include "holdall.fullname" . }}-state{{- end -}}
 {{- define "holdall.image" -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{- end -}}
 {{- define "holdall.socketDir" -}}{{ .Values.kubeletDir }}/plugins/{{ .Values.driverName }}{{- end -}}
 

@@ -41,7 +41,7 @@ class Peer:
         return self._name
 
     async def close(self, grace: float = 0.0) -> None:
-        await self.client.close(grace)
+        await self.client.finish(grace)
 
     async def describe(self) -> Description:
         stub = self.client.holdall

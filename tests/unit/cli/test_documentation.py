@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 CONFIGURATION, CLI = (DOCS / "configuration.md").read_text(), (DOCS / "cli.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", CONFIGURATION, re.DOTALL)
 SHOWN = re.findall(r"^\$ (holdall .*?)(?: +#.*)?$", CLI, re.MULTILINE)
-SET_OTHERWISE = {"pools", "nodes", "default_pool", "enrolment"}
+SET_OTHERWISE = {"pools", "nodes", "default_pool", "enrolment", "kubernetes"}
 """Keys of the struct that the file spells as tables."""
 
 
