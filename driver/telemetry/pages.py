@@ -137,6 +137,9 @@ def _say(
 
 
 class _Server(ThreadingWSGIServer):
+    # With the standard library's 5, a burst of clients costs the next one the second after which TCP tries again.
+    request_queue_size = 128
+
     def server_bind(self) -> None:
         """Without the standard library's look-up of our own name, which waits for a name server."""
         socketserver.TCPServer.server_bind(self)

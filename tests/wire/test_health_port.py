@@ -87,7 +87,7 @@ def test_a_slow_client_holds_up_no_other(socket_path: Path, free_port: Ports) ->
                 one.sendall(b"GET /healthz HT")
             began = time.monotonic()
             assert ask(port, "/healthz").status == 200
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5.0, "as long as a slow client is waited for would be 30 s"
         finally:
             for one in slow:
                 one.close()
