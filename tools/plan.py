@@ -45,6 +45,8 @@ LANES = (
     _pytest("host", "the kernel: mounts, loop devices, freezing, hung and full stores", 900, HOUR),
     _pytest("contract", "one suite over every backend", 900, HOUR),
     _pytest("budgets", "imports, memory, start-up", 300, HOUR),
+    # Some half a minute, and the first time on a machine the API server is built, in ten.
+    _pytest("kube", "the controller's side of a real Kubernetes API", 1800, 2 * HOUR),
     _pytest("deploy", "chart, alerts and examples; the image's root filesystem, run", 900, HOUR),
     _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 900, HOUR),
 )

@@ -7,12 +7,19 @@ import pytest
 from kubernetes.aio.client import ApiClient
 
 from driver.kube.api import Api, connect
+from tests.e2e.cluster import binaries
 from tests.e2e.cluster.control_plane import ApiServer
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where the API server has to be built first, that takes longer than one test may."""
+    if not session.config.option.collectonly:
+        binaries.ensure(binaries.CONTROL_PLANE)
 
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """etcd and kube-apiserver, and nothing that schedules or runs anything. The first run builds both."""
+    """etcd and kube-apiserver, and nothing that schedules or runs anything."""
     with ApiServer(tmp_path_factory.mktemp("api")) as server:
         yield server
 
