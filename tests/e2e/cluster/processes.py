@@ -121,3 +121,16 @@ def _start_time(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if state == "Z" else rest[18]
+
+
+def child_of(pid: int, patience: float = 10.0) -> int:
+    """The one child of a process that forks once and waits (unshare(1), nsenter(1)), as soon as it is there."""
+    ends = time.monotonic() + patience
+    while time.monotonic() < ends:
+        try:
+            if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                return int(children[0])
+        except FileNotFoundError:
+            break
+        time.sleep(0.01)
+    raise RuntimeError(f"process {pid} has no child; did it fail? its log says more")

@@ -1,0 +1,114 @@
+"""Container images as docker-archive tars, written by hand: no engine builds them and no registry has them."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import binaries
+from .node import PAUSE
+
+BUSYBOX = "holdall.test/busybox:1"
+AGNHOST = "holdall.test/agnhost:1"
+SIDECARS = {name: f"holdall.test/{name}:{version}" for name, version in binaries.SIDECARS.items()}
+
+Config = Mapping[str, object]
+"""The ``config`` of an OCI image: Entrypoint, Cmd, Env, User, WorkingDir …"""
+
+
+def image_from_directory(rootfs: Path, name: str, config: Config, archive: Path) -> Path:
+    """``archive``: an image called ``name`` whose one layer is the tree ``rootfs``, owners and modes as they are.
+
+    Load it with `Cluster.load_image`. The file appears whole or not at all.
+    """
+    with TemporaryDirectory(dir=archive.parent, prefix=".image-") as scratch:
+        layer = Path(scratch) / "layer.tar"
+        with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
+            tar.add(rootfs, arcname=".", recursive=True)
+        with layer.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        image = json.dumps(
+            {
+                "architecture": os.environ.get("GOARCH") or _architecture(),
+                "os": "linux",
+                "config": dict(config),
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+            }
+        ).encode()
+        identity = f"{hashlib.sha256(image).hexdigest()}.json"
+        manifest = json.dumps([{"Config": identity, "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+        (Path(scratch) / identity).write_bytes(image)
+        (Path(scratch) / "manifest.json").write_bytes(manifest)
+        whole = Path(scratch) / "whole.tar"
+        with tarfile.open(whole, "w") as tar:
+            for part in ("manifest.json", identity, "layer.tar"):
+                tar.add(Path(scratch) / part, arcname=part)
+        whole.rename(archive)
+    return archive
+
+
+def busybox(directory: Path) -> Path:
+    """A shell and its tools at their usual places."""
+    return _made(directory, BUSYBOX, _busybox_tree, {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]})
+
+
+def pause(directory: Path) -> Path:
+    """What a pod's namespaces belong to: it sleeps, and reaps where a pod shares one process namespace."""
+    script = "while :; do sleep 100000 & wait; done"
+    return _made(directory, PAUSE, _busybox_tree, {"Entrypoint": ["/bin/sh", "-c", script]})
+
+
+def sidecar(directory: Path, name: str) -> Path:
+    """One of the Kubernetes project's sidecars at ``/NAME``, as their own images have it."""
+    return _made(directory, SIDECARS[name], lambda root: _program(root, name), {"Entrypoint": [f"/{name}"]})
+
+
+def agnhost(directory: Path) -> Path:
+    """Kubernetes' own test program at ``/agnhost``, over busybox."""
+
+    def tree(root: Path) -> None:
+        _busybox_tree(root)
+        _program(root, "agnhost")
+
+    return _made(directory, AGNHOST, tree, {"Entrypoint": ["/agnhost"], "Cmd": ["pause"], "Env": ["PATH=/bin:/"]})
+
+
+def _made(directory: Path, name: str, fill: Callable[[Path], None], config: Config) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    archive = directory / f"{name.replace('/', '_').replace(':', '_')}.tar"
+    if not archive.exists():
+        with TemporaryDirectory(dir=directory, prefix=".root-") as scratch:
+            root = Path(scratch)
+            root.chmod(0o755)
+            fill(root)
+            image_from_directory(root, name, config, archive)
+    return archive
+
+
+def _program(root: Path, name: str) -> None:
+    shutil.copy2(binaries.ensure([name]) / name, root / name)
+
+
+def _busybox_tree(root: Path) -> None:
+    program = shutil.which("busybox")
+    if program is None:
+        raise RuntimeError("no busybox on PATH; install busybox-static")
+    for directory in ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr", "var"):
+        (root / directory).mkdir()
+    (root / "tmp").chmod(0o1777)
+    (root / "usr" / "bin").symlink_to("../bin")
+    shutil.copy2(program, root / "bin" / "busybox")
+    for applet in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if applet != "busybox":
+            (root / "bin" / applet).symlink_to("busybox")
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+    (root / "etc" / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+
+
+def _architecture() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
