@@ -155,6 +155,8 @@ class Node:
             "cgroupRoot": f"/{self.cgroup}",
             "failCgroupV1": False,
             "failSwapOn": False,
+            # Lowering it needs CAP_SYS_RESOURCE, which root need not have.
+            "oomScoreAdj": 0,
             "enforceNodeAllocatable": [],
             # The machine's disk and memory are shared: how full they are says nothing of this node.
             "evictionHard": dict.fromkeys(("memory.available", "nodefs.available", "imagefs.available"), "0%"),
@@ -180,7 +182,8 @@ class Node:
         return {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}
 
     def _containerd(self) -> str:
-        # The opt plugin would make directories in the machine's /opt; the last three need what is not here.
+        # The opt plugin would make directories in the machine's /opt; the next three need what is not here. Root need not
+        # have CAP_SYS_RESOURCE: then nothing may be made less likely to be killed than it is (proc(5), oom_score_adj).
         return f"""
 version = 2
 root = "/var/lib/containerd"
@@ -193,6 +196,7 @@ address = "/run/containerd/containerd.sock"
 sandbox_image = "{PAUSE}"
 stream_server_address = "127.0.0.1"
 disable_apparmor = true
+restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
 conf_dir = {json.dumps(str(self.directory / "cni"), ensure_ascii=False)}
