@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
-.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto manifests image lock clean
+.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto manifests image cluster cluster-down lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -54,11 +54,18 @@ image: setup-sanity ## the image's root filesystem in out/image, without a conta
 	@rm -rf out/image
 	@sh deploy/image/rootfs.sh "$$PWD/out/image"
 
+cluster: setup-sanity ## a real Kubernetes of two nodes in out/cluster; `make cluster-down` ends it
+	@$(python) -m tests.e2e.cluster up
+
+cluster-down: setup
+	@$(python) -m tests.e2e.cluster down
+
 lock: ## renew the lock files; UPGRADE=1 takes the newest of everything
 	@sh tools/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what was built or measured; volumes made by `make run` stay in out/run
 	@! grep -qF "$$(printf '%s' "$$PWD" | sed 's/ /\\040/g')/out/tmp/" /proc/self/mountinfo || { echo "something below out/tmp is still mounted" >&2; exit 1; }
+	@! [ -e out/cluster/cluster.json ] || { echo "a cluster runs in out/cluster: make cluster-down" >&2; exit 1; }
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	! [ -d out ] || find out -mindepth 1 -maxdepth 1 ! -name run -exec rm -rf {} +
 	find . -name out -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from .node import Node
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = ROOT / "out" / "cluster"
-_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "snapshot-controller")
+_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "snapshot-controller", "dns")
 # A mount of the node's own hides what lies below these.
 _HIDDEN = ("/run/", "/var/run/", "/var/lib/", "/var/log/", "/srv/", "/proc/", "/sys/", "/dev/")
 
@@ -48,7 +49,8 @@ class Cluster:
         self.nodes = [Node(self.directory, self.network, index + 1, nodes) for index in range(nodes)]
 
     def up(self) -> "Cluster":
-        """Every node is Ready, the snapshot controller runs, and the images `images` names are on every node.
+        """Every node is Ready; the snapshot controller and a name server run; the sidecars', busybox' and pause images
+        are on every node.
 
         RuntimeError when it is up already; what a failure leaves, `down` removes.
         """
@@ -65,7 +67,7 @@ class Cluster:
         with ThreadPoolExecutor() as pool:
             loading = [pool.submit(self._load, node, archives) for node in self.nodes]
             self.api.start()
-            for name in ("kube-controller-manager", "kube-scheduler"):
+            for name in ("kube-controller-manager", "kube-scheduler", "dns"):
                 self.start(name)
             for node in self.nodes:
                 node.join(self.api.url)
@@ -165,8 +167,8 @@ class Cluster:
                 node.load_image(archive)
 
     def start(self, name: str) -> None:
-        """``kube-controller-manager``, ``kube-scheduler`` or ``snapshot-controller`` runs."""
-        self.processes.start(name, self._controller(name))
+        """``kube-controller-manager``, ``kube-scheduler``, ``snapshot-controller`` or ``dns`` runs."""
+        self.processes.start(name, self._controller(name), {"PYTHONPATH": str(ROOT)})
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """It runs no more. Programs of a node: `Node.stop` and `Node.start`."""
@@ -202,6 +204,8 @@ class Cluster:
             self.network.mend(index)
 
     def _controller(self, name: str) -> list[str]:
+        if name == "dns":
+            return [sys.executable, "-m", "tests.e2e.cluster.dns", str(self.directory), self.network.api]
         config = self.directory / f"{name}.kubeconfig"
         if not config.exists():
             kubeconfig(self.directory, self.api.url, name)

@@ -16,6 +16,8 @@ from .node import PAUSE
 BUSYBOX = "holdall.test/busybox:1"
 AGNHOST = "holdall.test/agnhost:1"
 SIDECARS = {name: f"holdall.test/{name}:{version}" for name, version in binaries.SIDECARS.items()}
+VALUES = {"sidecars": {name: {"image": SIDECARS[f"csi-{name}"]} for name in ("provisioner", "snapshotter", "resizer")}}
+"""Values for Holdall's chart: the sidecars' images as they are called here. No attacher: Holdall needs none."""
 
 Config = Mapping[str, object]
 """The ``config`` of an OCI image: Entrypoint, Cmd, Env, User, WorkingDir …"""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import binaries, cgroups
 from .credentials import kubeconfig
+from .dns import DOMAIN
 from .network import Network
 from .processes import Processes, child_of
 
@@ -163,6 +164,8 @@ class Node:
             "imageGCHighThresholdPercent": 100,
             "maxPods": 250,
             "resolvConf": "",
+            "clusterDNS": [self._network.api],
+            "clusterDomain": DOMAIN,
             "volumePluginDir": "/var/lib/kubelet/volume-plugins",
             "providerID": f"test://{self.name}",
             # A test that restarts things waits for this.
