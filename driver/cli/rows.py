@@ -194,6 +194,16 @@ def finding(found: holdall.Finding) -> dict[str, Any]:
     }
 
 
+def followed(found: holdall.FollowedVolume) -> dict[str, Any]:
+    return {
+        "persistent_volume": found.persistent_volume,
+        "claim": found.claim,
+        "volume_id": found.volume_id,
+        "outcome": found.outcome,
+        "message": found.message,
+    }
+
+
 def mount(found: holdall.Mount) -> dict[str, Any]:
     return {
         "staging_path": found.staging_path,

@@ -50,6 +50,10 @@ class Choice(Generic[N]):
         living = [one for one in meant if one.alive]
         if not living:
             raise self._refusal(request, meant)
+        withheld = {one.name: reason for one in living if (reason := self._roster.withheld(one))}
+        living = [one for one in living if one.name not in withheld]
+        if not living:
+            raise errors.Unplaceable(f"volume {request.name} cannot be placed: {'; '.join(withheld.values())}")
         query = CapacityQuery(request.capabilities, request.parameters)
         offers = await asyncio.gather(*(self._offer(one, query, request) for one in living))
         named = {one.name: one for one in living}

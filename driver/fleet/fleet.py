@@ -11,6 +11,8 @@ from ..model.snapshot import GroupRequest, SnapshotRequest
 from ..model.volume import VolumeRequest
 from .choice import Choice
 from .claims import Claims, Hold
+from .forgetting import Forgetting
+from .forgotten import Forgotten, ForgottenFile, given_up
 from .known import Known
 from .learning import Learning
 from .member import Member
@@ -53,14 +55,21 @@ class Fleet(Generic[N]):
     """
 
     def __init__(
-        self, membership: Membership[N], placement: Placement, state_dir: Path, known: Known | None = None
+        self,
+        membership: Membership[N],
+        placement: Placement,
+        state_dir: Path,
+        known: Known | None = None,
+        forgotten: Forgotten | None = None,
     ) -> None:
         self.memory = Memory(state_dir)
+        self._forgotten = forgotten or ForgottenFile(state_dir)
         self._placement = placement
         self._claims = Claims(placement)
         self._releases = Releases(self._claims)
-        self._learning = Learning(self.memory, self._placement)
-        self.roster: Roster[N] = Roster(membership, known or self.memory, self._learning.begin)
+        self._learning = Learning(self.memory, self._placement, self._forgotten)
+        self.roster: Roster[N] = Roster(membership, known or self.memory, self._forgotten, self._learning.begin)
+        self.forgetting = Forgetting(self.roster, self.memory, self._placement, self._releases, self._learning)
         self.merge = Merge(self.roster, self.memory)
         self._choice = Choice(self.roster)
         self._turns = Turns()
@@ -68,6 +77,7 @@ class Fleet(Generic[N]):
     async def start(self) -> None:
         """Serving, with the nodes that answer."""
         await self._placement.open()
+        await self._forgotten.open()
         await self.memory.open()
         await self.roster.start()
 
@@ -115,9 +125,12 @@ class Fleet(Generic[N]):
             return self.roster.any(), ""
         return home, parts[0]
 
-    async def delete(self, object_id: str, send: Send[N, T]) -> T:
-        """As ``call``; once it is gone, its name is free."""
+    async def delete(self, object_id: str, send: Send[N, T]) -> T | None:
+        """As ``call``; once it is gone, its name is free. None, and nobody was asked, when its pool was given up."""
         parts = ids.split(object_id)
+        if given_up(self._forgotten, object_id):
+            await self.memory.forget(object_id)
+            return None
         if parts is None:
             return await self.call(object_id, send)
         async with self._turns.of(parts[1]):
@@ -241,6 +254,8 @@ class Fleet(Generic[N]):
         named = self.roster.named(note.node)
         if named is None or not any(holder is named for holder in holders):
             named = next((holder for holder in holders if holder is not None), named)
+        if named is not None and self.roster.is_over(named):
+            return None
         if named is None and not self.roster.gives_up(note.node):
             raise errors.Unavailable(f"{what} went to node {note.node}, which this controller does not know; try again")
         return named
@@ -288,7 +303,7 @@ class Fleet(Generic[N]):
         return errors.Busy(f"{what}: other controllers changed its placement {ROUNDS} times meanwhile; try again")
 
     async def _heard_all(self, what: str) -> None:
-        names = [member.name for member in self.roster.all() if member.is_expected]
+        names = [member.name for member in self.roster.all() if member.is_expected and not self.roster.is_over(member)]
         if missing := await self._placement.unheard(names):
             await self._learning.wait_for(missing, deadline.remaining(HEARING))
             missing = await self._placement.unheard(names)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import structlog
 
 from ..model import errors, ids
+from .forgotten import Forgotten, given_up
 from .member import Member
 from .memory import Memory
 from .nodes import LISTINGS, Listed, Listing, N
@@ -21,11 +22,12 @@ AT_ONCE = 16
 
 
 class Learning:
-    """At most one hearing per node at a time, in the background."""
+    """At most one hearing per node at a time, in the background. What lies in a pool that was given up is not learned."""
 
-    def __init__(self, memory: Memory, placement: Placement) -> None:
+    def __init__(self, memory: Memory, placement: Placement, forgotten: Forgotten) -> None:
         self._memory = memory
         self._placement = placement
+        self._forgotten = forgotten
         self._hearings: dict[str, asyncio.Task[None]] = {}
         self._done: dict[str, asyncio.Event] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -72,10 +74,11 @@ class Learning:
         while True:
             page = await member.node.page(listing, token, PAGE)
             at_end = not page.next_token
-            if page.entries or at_end:
-                await self._memory.learn(listing, member.name, after, page.entries, at_end=at_end)
+            entries = [one for one in page.entries if not given_up(self._forgotten, one.id)]
+            if entries or at_end:
+                await self._memory.learn(listing, member.name, after, entries, at_end=at_end)
             if listing != "health":
-                await self._placement.learn(member.name, _keys(page.entries))
+                await self._placement.learn(member.name, _keys(entries))
             if at_end:
                 return
             token = page.next_token

@@ -35,6 +35,11 @@ class Member(Generic[N]):
         return self._seat.expected or self.description is not None
 
     @property
+    def is_configured(self) -> bool:
+        """Whether it is there because a person wrote it down, and goes only when they take it out."""
+        return self._seat.expected
+
+    @property
     def node(self) -> N:
         """What to ask. Unavailable, naming the node, when there is nothing now."""
         if self._seat.node is None:

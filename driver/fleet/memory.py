@@ -118,6 +118,16 @@ class Memory:
         """Nobody has it any more."""
         await self._store.do("DELETE FROM entry WHERE id=?", object_id)
 
+    async def keys_in(self, pool_id: str) -> set[str]:
+        """The keys (see placement.py) of all that was last seen in a pool."""
+        query = "SELECT DISTINCT key FROM entry WHERE id>? AND id<? AND key<>''"
+        rows = await self._store.run(lambda db: db.execute(query, _span(pool_id)).fetchall())
+        return {str(row[0]) for row in rows}
+
+    async def forget_pool(self, pool_id: str) -> None:
+        """Nothing that lay in it is known any more."""
+        await self._store.do("DELETE FROM entry WHERE id>? AND id<?", *_span(pool_id))
+
     async def pools_of(self, key: str) -> set[str]:
         """The pools in which an object of that key (see placement.py) was last seen."""
         rows = await self._store.run(lambda db: db.execute("SELECT id FROM entry WHERE key=?", (key,)).fetchall())
@@ -139,6 +149,11 @@ class Memory:
         if found is None:
             raise errors.Unavailable(f"node {node} does not answer, and its {listing} are not known from before")
         return [Listed(object_id, body) for object_id, body in found]
+
+
+def _span(pool_id: str) -> tuple[str, str]:
+    """Ids of a pool begin with its own and a dot, and a slash comes right after the dot."""
+    return f"{pool_id}.", f"{pool_id}/"
 
 
 def _row(listing: Listing, node: str, entry: Listed) -> tuple[str, str, str, str, bytes]:

@@ -52,11 +52,15 @@ class Merge(Generic[N]):
         return NodePage(page.entries, page.next_token)
 
     async def room(self, query: CapacityQuery) -> Room:
-        """What the answering nodes of the wanted topology have, together.
+        """What the answering nodes of the wanted topology have, together; nothing of one from which new volumes are withheld.
 
         InvalidArgument when every one of them refuses the query as such.
         """
-        members = [one for one in self._roster.all() if one.alive and reaches(one, query.topology)]
+        members = [
+            one
+            for one in self._roster.all()
+            if one.alive and reaches(one, query.topology) and not self._roster.withheld(one)
+        ]
         answers = await asyncio.gather(*(_room(one, query) for one in members))
         rooms = [one for one in answers if isinstance(one, Room)]
         refusals = [one for one in answers if isinstance(one, errors.InvalidArgument)]

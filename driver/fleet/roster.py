@@ -8,6 +8,7 @@ from typing import Any, Generic
 import structlog
 
 from ..model import errors, ids
+from .forgotten import Forgotten, given_up, sentence
 from .known import Known
 from .member import Member
 from .membership import Membership
@@ -34,12 +35,14 @@ class Roster(Generic[N]):
         self,
         membership: Membership[N],
         known: Known,
+        forgotten: Forgotten,
         changed: Callable[[Member[N]], Awaitable[None]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._membership = membership
         self._known = known
+        self.forgotten = forgotten
         self._changed = changed
         self._clock = clock
         self._members: dict[str, Member[N]] = {}
@@ -51,6 +54,7 @@ class Roster(Generic[N]):
     async def start(self) -> None:
         """Known from before, and looked at once; those that do not answer are tried again in the background."""
         self._membership.follow(self._news.set)
+        self.forgotten.follow(self._settle_anew)
         await self._follow()
         await self.look_at_all()
         self._begin(self._keep())
@@ -131,6 +135,16 @@ class Roster(Generic[N]):
         """Whether ``name`` is no member, and never will be again with what it had."""
         return name not in self._members and self._membership.gives_up(name)
 
+    def is_over(self, member: Member[N]) -> bool:
+        """Whether it does not answer, and every pool it had was given up: nothing waits for it."""
+        return not member.alive and bool(member.pool_ids) and member.pool_ids <= self.forgotten.all().keys()
+
+    def withheld(self, member: Member[N]) -> str:
+        """Why nothing new goes to ``member``: it has a pool that was given up, and would use it. Empty otherwise."""
+        found = self.forgotten.all()
+        there = sorted(member.pool_ids & found.keys())
+        return f"node {member.name} takes no new volumes: {sentence(there[0], found[there[0]])}" if there else ""
+
     async def give_up(self, name: str) -> None:
         """Nothing is known of ``name`` any more. FailedPrecondition while it answers."""
         member = self._members.get(name)
@@ -156,11 +170,14 @@ class Roster(Generic[N]):
     async def holder(self, object_id: str) -> Member[N] | None:
         """The node that has the pool of ``object_id``, answering; None when no node has it, or it is no id of ours.
 
-        Unavailable, naming nodes, when it does not answer, or when the pool could be on one that does not.
+        Unavailable, naming nodes, when it does not answer, or when the pool could be on one that does not. NotFound, with
+        the way back, when the pool was given up.
         """
         parts = ids.split(object_id)
         if parts is None:
             return None
+        if found := given_up(self.forgotten, object_id):
+            raise errors.NotFound(f"{object_id} is not served: {sentence(parts[0], found)}")
         home = self._homes.get(parts[0])
         if home is None:
             await self.look_at_all()
@@ -180,7 +197,7 @@ class Roster(Generic[N]):
 
     def need_all(self, otherwise: str) -> None:
         """Every node answers; else Unavailable, saying ``otherwise`` and who does not."""
-        if missing := [member for member in self.all() if not member.alive]:
+        if missing := [member for member in self.all() if not member.alive and not self.is_over(member)]:
             silent = "; ".join(member.problem for member in missing)
             raise errors.Unavailable(f"{otherwise}, and not all answer: {silent}")
 
@@ -264,8 +281,17 @@ class Roster(Generic[N]):
         """Its pools are on it: said by itself just now, or remembered and nobody else says so."""
         for pool_id in member.pool_ids:
             home = self._homes.get(pool_id)
-            if pool_id and (member.alive or home is None or not home.alive):
+            if not pool_id or pool_id in self.forgotten.all():
+                continue
+            if member.alive or home is None or not home.alive:
                 self._homes[pool_id] = member
+
+    def _settle_anew(self) -> None:
+        """Pools were given up, or are not any more."""
+        for pool_id in self._homes.keys() & self.forgotten.all().keys():
+            del self._homes[pool_id]
+        for member in self.all():
+            self._settle(member)
 
 
 def _is_still(member: Member[N], asked: N | None) -> bool:

@@ -13,6 +13,10 @@ class Status(enum.IntEnum):
     DATA_LOSS = 3
 
 
+STATUSES = frozenset(Status)
+"""Another number is of a later CSI."""
+
+
 class Ailment(msgspec.Struct, frozen=True):
     """One problem: ``reason`` is CamelCase and unique with its status per object; ``message`` is for people."""
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from csi.holdall.v1 import holdall_pb2 as pb
 from csi.holdall.v1 import holdall_pb2_grpc as stubs
 
-from ..model.health import Ailment, Status
+from ..model import errors
+from ..model.health import STATUSES, Ailment, Status
 from ..model.pool import PoolView
 from ..model.records import TaskRecord
 from . import convert
@@ -33,6 +34,16 @@ class Holdall(stubs.HoldallServicer):
         path = convert.required(request.path, "path")
         return pb.AdoptPoolResponse(pool=pool(await self._engine.pools.adopt(path, request.backend, request.name)))
 
+    async def ForgetPool(self, request: pb.ForgetPoolRequest, context: Context) -> pb.ForgetPoolResponse:
+        raise _controllers("forget", request.pool_id)
+
+    async def RememberPool(self, request: pb.RememberPoolRequest, context: Context) -> pb.RememberPoolResponse:
+        raise _controllers("remember", request.pool_id)
+
+    async def FollowPool(self, request: pb.FollowPoolRequest, context: Context) -> AsyncIterator[pb.FollowedVolume]:
+        for one in _followed(request.pool_id):
+            yield one
+
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         found = self._engine.tasks.all(request.all)
         newest_first = sorted(found, key=lambda one: one[1].started_at, reverse=True)
@@ -56,6 +67,16 @@ class Holdall(stubs.HoldallServicer):
         )
 
 
+def _controllers(verb: str, pool_id: str) -> errors.Unsupported:
+    return errors.Unsupported(
+        f"pool {pool_id} is this process's own; to {verb} pools is a controller's, of those whose node is not there any more"
+    )
+
+
+def _followed(pool_id: str) -> list[pb.FollowedVolume]:
+    raise _controllers("follow", pool_id)
+
+
 def pool(view: PoolView) -> pb.Pool:
     """A pool as shown; ``reason`` says everything that is wrong with it."""
     return pb.Pool(
@@ -77,13 +98,17 @@ def pool(view: PoolView) -> pb.Pool:
         schedulable=view.schedulable,
         volumes=view.volumes,
         snapshots=view.snapshots,
+        ailments=[pb.PoolAilment(status=one.status, reason=one.reason, message=one.message) for one in view.ailments],
     )
 
 
 def view(shown: pb.Pool) -> PoolView:
-    """The view that ``pool`` made ``shown`` of, as far as it says; what is wrong comes back as one ailment."""
+    """The view that ``pool`` made ``shown`` of, as far as it says. Of an older node, what is wrong comes back as one ailment."""
     statuses = {DEGRADED: Status.DEGRADED, UNREACHABLE: Status.INACCESSIBLE}
     status = statuses.get(shown.state)
+    said = tuple(
+        Ailment(Status(one.status), one.reason, one.message) for one in shown.ailments if one.status in STATUSES
+    )
     return PoolView(
         id=shown.id,
         name=shown.name,
@@ -101,7 +126,7 @@ def view(shown: pb.Pool) -> PoolView:
         minimum_volume_size=shown.minimum_volume_size,
         volumes=shown.volumes,
         snapshots=shown.snapshots,
-        ailments=(Ailment(status, "Reported", shown.reason),) if status else (),
+        ailments=said or ((Ailment(status, "Reported", shown.reason),) if status else ()),
         reachable=shown.state != UNREACHABLE,
     )
 

@@ -102,6 +102,7 @@ class Pool(_message.Message):
     SCHEDULABLE_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
     SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    AILMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Given at adoption and kept for ever, whatever the path or the node's name becomes."""
     name: _builtins.str
@@ -142,6 +143,10 @@ class Pool(_message.Message):
     def topology(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The CSI topology segments from which its volumes can be reached."""
 
+    @_builtins.property
+    def ailments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolAilment]:
+        """What is wrong with it; `reason` is their messages in a row."""
+
     def __init__(
         self,
         *,
@@ -163,14 +168,45 @@ class Pool(_message.Message):
         schedulable: _builtins.bool = ...,
         volumes: _builtins.int = ...,
         snapshots: _builtins.int = ...,
+        ailments: _abc.Iterable[Global___PoolAilment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "available_bytes", b"available_bytes", "backend", b"backend", "device_class", b"device_class", "id", b"id", "maximum_volume_size", b"maximum_volume_size", "minimum_volume_size", b"minimum_volume_size", "name", b"name", "node_id", b"node_id", "path", b"path", "reason", b"reason", "reserved_bytes", b"reserved_bytes", "schedulable", b"schedulable", "snapshots", b"snapshots", "state", b"state", "topology", b"topology", "total_bytes", b"total_bytes", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "ailments", b"ailments", "available_bytes", b"available_bytes", "backend", b"backend", "device_class", b"device_class", "id", b"id", "maximum_volume_size", b"maximum_volume_size", "minimum_volume_size", b"minimum_volume_size", "name", b"name", "node_id", b"node_id", "path", b"path", "reason", b"reason", "reserved_bytes", b"reserved_bytes", "schedulable", b"schedulable", "snapshots", b"snapshots", "state", b"state", "topology", b"topology", "total_bytes", b"total_bytes", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pool: _TypeAlias = Pool  # noqa: Y015
+
+@_typing.final
+class PoolAilment(_message.Message):
+    """One problem of a pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """1 degraded, 2 inaccessible, 3 data loss, as CSI's VolumeHealth has them."""
+    reason: _builtins.str
+    """CamelCase; stays the same while the problem stays."""
+    message: _builtins.str
+    """The problem, as a sentence."""
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolAilment: _TypeAlias = PoolAilment  # noqa: Y015
 
 @_typing.final
 class AdoptPoolRequest(_message.Message):
@@ -221,6 +257,143 @@ class AdoptPoolResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdoptPoolResponse: _TypeAlias = AdoptPoolResponse  # noqa: Y015
+
+@_typing.final
+class ForgetPoolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    pool_id: _builtins.str
+    """The pool's id."""
+    def __init__(
+        self,
+        *,
+        pool_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool_id", b"pool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetPoolRequest: _TypeAlias = ForgetPoolRequest  # noqa: Y015
+
+@_typing.final
+class ForgetPoolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it was called."""
+    node: _builtins.str
+    """The node that had it last."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        node: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetPoolResponse: _TypeAlias = ForgetPoolResponse  # noqa: Y015
+
+@_typing.final
+class RememberPoolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    pool_id: _builtins.str
+    """The pool's id."""
+    def __init__(
+        self,
+        *,
+        pool_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool_id", b"pool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RememberPoolRequest: _TypeAlias = RememberPoolRequest  # noqa: Y015
+
+@_typing.final
+class RememberPoolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RememberPoolResponse: _TypeAlias = RememberPoolResponse  # noqa: Y015
+
+@_typing.final
+class FollowPoolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    pool_id: _builtins.str
+    """The pool's id."""
+    def __init__(
+        self,
+        *,
+        pool_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool_id", b"pool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowPoolRequest: _TypeAlias = FollowPoolRequest  # noqa: Y015
+
+@_typing.final
+class FollowedVolume(_message.Message):
+    """A PersistentVolume of a pool that moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSISTENT_VOLUME_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    persistent_volume: _builtins.str
+    """The PersistentVolume's name."""
+    claim: _builtins.str
+    """"namespace/name" of the claim it is bound to; empty if there is none."""
+    volume_id: _builtins.str
+    """The volume."""
+    outcome: _builtins.str
+    """"moved", "there" (it was already) or "refused"."""
+    message: _builtins.str
+    """Why it was refused and what to do, as a sentence; empty otherwise."""
+    def __init__(
+        self,
+        *,
+        persistent_volume: _builtins.str = ...,
+        claim: _builtins.str = ...,
+        volume_id: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "message", b"message", "outcome", b"outcome", "persistent_volume", b"persistent_volume", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowedVolume: _TypeAlias = FollowedVolume  # noqa: Y015
 
 @_typing.final
 class ListTasksRequest(_message.Message):

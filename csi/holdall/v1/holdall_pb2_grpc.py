@@ -44,6 +44,21 @@ class HoldallStub:
                 request_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolRequest.SerializeToString,
                 response_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolResponse.FromString,
                 _registered_method=True)
+        self.ForgetPool = channel.unary_unary(
+                '/holdall.v1.Holdall/ForgetPool',
+                request_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolRequest.SerializeToString,
+                response_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolResponse.FromString,
+                _registered_method=True)
+        self.RememberPool = channel.unary_unary(
+                '/holdall.v1.Holdall/RememberPool',
+                request_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolRequest.SerializeToString,
+                response_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolResponse.FromString,
+                _registered_method=True)
+        self.FollowPool = channel.unary_stream(
+                '/holdall.v1.Holdall/FollowPool',
+                request_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowPoolRequest.SerializeToString,
+                response_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowedVolume.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/holdall.v1.Holdall/ListTasks',
                 request_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.ListTasksRequest.SerializeToString,
@@ -78,6 +93,29 @@ class HoldallServicer:
 
     def AdoptPool(self, request, context):
         """Takes a directory or file system into use as a pool. Repeating it returns the same pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetPool(self, request, context):
+        """Gives a pool up whose node is gone for good: deletes of what lay in it succeed, and no list has it any more.
+        A controller's only; FAILED_PRECONDITION while the pool's node answers. May be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RememberPool(self, request, context):
+        """Takes ForgetPool back: the pool is served again, wherever it is. NOT_FOUND if it was not forgotten.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FollowPool(self, request, context):
+        """A pool that turned up on another node: makes its PersistentVolumes anew for that node, one message for each.
+        A controller's in a Kubernetes cluster only. Repeating it finishes what was interrupted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +161,21 @@ def add_HoldallServicer_to_server(servicer, server):
                     servicer.AdoptPool,
                     request_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolRequest.FromString,
                     response_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolResponse.SerializeToString,
+            ),
+            'ForgetPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetPool,
+                    request_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolRequest.FromString,
+                    response_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolResponse.SerializeToString,
+            ),
+            'RememberPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.RememberPool,
+                    request_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolRequest.FromString,
+                    response_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolResponse.SerializeToString,
+            ),
+            'FollowPool': grpc.unary_stream_rpc_method_handler(
+                    servicer.FollowPool,
+                    request_deserializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowPoolRequest.FromString,
+                    response_serializer=csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowedVolume.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
@@ -199,6 +252,87 @@ class Holdall:
             '/holdall.v1.Holdall/AdoptPool',
             csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolRequest.SerializeToString,
             csi_dot_holdall_dot_v1_dot_holdall__pb2.AdoptPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdall.v1.Holdall/ForgetPool',
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolRequest.SerializeToString,
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.ForgetPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RememberPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdall.v1.Holdall/RememberPool',
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolRequest.SerializeToString,
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.RememberPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/holdall.v1.Holdall/FollowPool',
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowPoolRequest.SerializeToString,
+            csi_dot_holdall_dot_v1_dot_holdall__pb2.FollowedVolume.FromString,
             options,
             channel_credentials,
             insecure,

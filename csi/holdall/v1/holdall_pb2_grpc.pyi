@@ -38,6 +38,16 @@ class HoldallStub:
     """The pools this process knows: a node's own, and in a controller those of every node."""
     AdoptPool: _grpc.UnaryUnaryMultiCallable[_holdall_pb2.AdoptPoolRequest, _holdall_pb2.AdoptPoolResponse]
     """Takes a directory or file system into use as a pool. Repeating it returns the same pool."""
+    ForgetPool: _grpc.UnaryUnaryMultiCallable[_holdall_pb2.ForgetPoolRequest, _holdall_pb2.ForgetPoolResponse]
+    """Gives a pool up whose node is gone for good: deletes of what lay in it succeed, and no list has it any more.
+    A controller's only; FAILED_PRECONDITION while the pool's node answers. May be repeated.
+    """
+    RememberPool: _grpc.UnaryUnaryMultiCallable[_holdall_pb2.RememberPoolRequest, _holdall_pb2.RememberPoolResponse]
+    """Takes ForgetPool back: the pool is served again, wherever it is. NOT_FOUND if it was not forgotten."""
+    FollowPool: _grpc.UnaryStreamMultiCallable[_holdall_pb2.FollowPoolRequest, _holdall_pb2.FollowedVolume]
+    """A pool that turned up on another node: makes its PersistentVolumes anew for that node, one message for each.
+    A controller's in a Kubernetes cluster only. Repeating it finishes what was interrupted.
+    """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_holdall_pb2.ListTasksRequest, _holdall_pb2.ListTasksResponse]
     """The copies, fills and purges that outlive the request which began them."""
     WatchTask: _grpc.UnaryStreamMultiCallable[_holdall_pb2.WatchTaskRequest, _holdall_pb2.Task]
@@ -54,6 +64,16 @@ class HoldallAsyncStub(HoldallStub):
     """The pools this process knows: a node's own, and in a controller those of every node."""
     AdoptPool: _aio.UnaryUnaryMultiCallable[_holdall_pb2.AdoptPoolRequest, _holdall_pb2.AdoptPoolResponse]  # type: ignore[assignment]
     """Takes a directory or file system into use as a pool. Repeating it returns the same pool."""
+    ForgetPool: _aio.UnaryUnaryMultiCallable[_holdall_pb2.ForgetPoolRequest, _holdall_pb2.ForgetPoolResponse]  # type: ignore[assignment]
+    """Gives a pool up whose node is gone for good: deletes of what lay in it succeed, and no list has it any more.
+    A controller's only; FAILED_PRECONDITION while the pool's node answers. May be repeated.
+    """
+    RememberPool: _aio.UnaryUnaryMultiCallable[_holdall_pb2.RememberPoolRequest, _holdall_pb2.RememberPoolResponse]  # type: ignore[assignment]
+    """Takes ForgetPool back: the pool is served again, wherever it is. NOT_FOUND if it was not forgotten."""
+    FollowPool: _aio.UnaryStreamMultiCallable[_holdall_pb2.FollowPoolRequest, _holdall_pb2.FollowedVolume]  # type: ignore[assignment]
+    """A pool that turned up on another node: makes its PersistentVolumes anew for that node, one message for each.
+    A controller's in a Kubernetes cluster only. Repeating it finishes what was interrupted.
+    """
     ListTasks: _aio.UnaryUnaryMultiCallable[_holdall_pb2.ListTasksRequest, _holdall_pb2.ListTasksResponse]  # type: ignore[assignment]
     """The copies, fills and purges that outlive the request which began them."""
     WatchTask: _aio.UnaryStreamMultiCallable[_holdall_pb2.WatchTaskRequest, _holdall_pb2.Task]  # type: ignore[assignment]
@@ -79,6 +99,34 @@ class HoldallServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_holdall_pb2.AdoptPoolResponse, _abc.Awaitable[_holdall_pb2.AdoptPoolResponse]]:
         """Takes a directory or file system into use as a pool. Repeating it returns the same pool."""
+
+    @_abc_1.abstractmethod
+    def ForgetPool(
+        self,
+        request: _holdall_pb2.ForgetPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holdall_pb2.ForgetPoolResponse, _abc.Awaitable[_holdall_pb2.ForgetPoolResponse]]:
+        """Gives a pool up whose node is gone for good: deletes of what lay in it succeed, and no list has it any more.
+        A controller's only; FAILED_PRECONDITION while the pool's node answers. May be repeated.
+        """
+
+    @_abc_1.abstractmethod
+    def RememberPool(
+        self,
+        request: _holdall_pb2.RememberPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holdall_pb2.RememberPoolResponse, _abc.Awaitable[_holdall_pb2.RememberPoolResponse]]:
+        """Takes ForgetPool back: the pool is served again, wherever it is. NOT_FOUND if it was not forgotten."""
+
+    @_abc_1.abstractmethod
+    def FollowPool(
+        self,
+        request: _holdall_pb2.FollowPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_holdall_pb2.FollowedVolume], _abc.AsyncIterator[_holdall_pb2.FollowedVolume]]:
+        """A pool that turned up on another node: makes its PersistentVolumes anew for that node, one message for each.
+        A controller's in a Kubernetes cluster only. Repeating it finishes what was interrupted.
+        """
 
     @_abc_1.abstractmethod
     def ListTasks(

@@ -27,13 +27,15 @@ class Controller(stubs.ControllerServicer):
     async def CreateVolume(self, request: csi.CreateVolumeRequest, context: Context) -> csi.CreateVolumeResponse:
         send = passing(lambda node: node.controller.CreateVolume, request)
         response = await self._fleet.create_volume(convert.volume_request(request), send)
+        self._fleet.forgetting.check_served(response.volume.volume_id)
         entry = csi.ListVolumesResponse.Entry(volume=response.volume, status=csi.ListVolumesResponse.VolumeStatus())
         await self._fleet.remember("volumes", listed_volume(entry))
         return response
 
     async def DeleteVolume(self, request: csi.DeleteVolumeRequest, context: Context) -> csi.DeleteVolumeResponse:
         send = passing(lambda node: node.controller.DeleteVolume, request)
-        return await self._fleet.delete(convert.required(request.volume_id, "volume_id"), send)
+        deleted = await self._fleet.delete(convert.required(request.volume_id, "volume_id"), send)
+        return deleted or csi.DeleteVolumeResponse()
 
     async def ControllerPublishVolume(
         self, request: csi.ControllerPublishVolumeRequest, context: Context
@@ -51,6 +53,8 @@ class Controller(stubs.ControllerServicer):
         self, request: csi.ControllerUnpublishVolumeRequest, context: Context
     ) -> csi.ControllerUnpublishVolumeResponse:
         volume_id = convert.required(request.volume_id, "volume_id")
+        if self._fleet.forgetting.gives_up(volume_id):
+            return csi.ControllerUnpublishVolumeResponse()
         send = passing(lambda node: node.controller.ControllerUnpublishVolume, request)
         response = await self._fleet.call(volume_id, send)
         await self._change(volume_id, lambda entry: _detach(entry, request.node_id))
@@ -97,15 +101,19 @@ class Controller(stubs.ControllerServicer):
     async def CreateSnapshot(self, request: csi.CreateSnapshotRequest, context: Context) -> csi.CreateSnapshotResponse:
         send = passing(lambda node: node.controller.CreateSnapshot, request)
         response = await self._fleet.create_snapshot(convert.snapshot_request(request), send)
+        self._fleet.forgetting.check_served(response.snapshot.snapshot_id)
         await self._fleet.remember("snapshots", listed_snapshot(response.snapshot))
         return response
 
     async def DeleteSnapshot(self, request: csi.DeleteSnapshotRequest, context: Context) -> csi.DeleteSnapshotResponse:
         send = passing(lambda node: node.controller.DeleteSnapshot, request)
-        return await self._fleet.delete(convert.required(request.snapshot_id, "snapshot_id"), send)
+        deleted = await self._fleet.delete(convert.required(request.snapshot_id, "snapshot_id"), send)
+        return deleted or csi.DeleteSnapshotResponse()
 
     async def ListSnapshots(self, request: csi.ListSnapshotsRequest, context: Context) -> csi.ListSnapshotsResponse:
         if wanted := request.snapshot_id or request.source_volume_id:
+            if self._fleet.forgetting.gives_up(wanted):
+                return csi.ListSnapshotsResponse()
             return await self._fleet.call(wanted, passing(lambda node: node.controller.ListSnapshots, request))
         page = await self._fleet.merge.page("snapshots", request.starting_token, page_size(request.max_entries))
         entries = [csi.ListSnapshotsResponse.Entry(snapshot=csi.Snapshot.FromString(one.entry)) for one in page.entries]

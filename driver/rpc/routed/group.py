@@ -35,7 +35,7 @@ class GroupController(stubs.GroupControllerServicer):
         response = await self._fleet.delete(group_id, send)
         for snapshot_id in request.snapshot_ids:
             await self._fleet.memory.forget(snapshot_id)
-        return response
+        return response or csi.DeleteVolumeGroupSnapshotResponse()
 
     async def GetVolumeGroupSnapshot(
         self, request: csi.GetVolumeGroupSnapshotRequest, context: Context

@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from csi.holdall.v1 import holdall_pb2 as pb
 from csi.holdall.v1 import holdall_pb2_grpc as stubs
 
+from ...fleet import views
 from ...fleet.fleet import Fleet
+from ...fleet.following import Follower
 from ...fleet.member import Member
 from ...model import errors
-from ...model.health import Ailment, Status
-from ...model.pool import PoolView
 from .. import convert
 from ..holdall import pool
 from ..identity import version
@@ -21,16 +19,16 @@ from .peer import READ, Peer, metadata, passing
 
 
 class Holdall(stubs.HoldallServicer):
-    def __init__(self, fleet: Fleet[Peer], driver_name: str) -> None:
+    def __init__(self, fleet: Fleet[Peer], driver_name: str, follower: Follower | None = None) -> None:
+        """``follower`` moves what the cluster says of volumes after a pool that moved; None without a cluster."""
         self._fleet = fleet
         self._driver_name = driver_name
+        self._follower = follower
 
     async def ListPools(self, request: pb.ListPoolsRequest, context: Context) -> pb.ListPoolsResponse:
         """A lost node's pools are shown as they were, and as unreachable."""
         await self._fleet.roster.look_at_all()
-        views = [view for member in self._fleet.roster.all() for view in _pools(member)]
-        ordered = sorted(views, key=lambda view: (view.node_id, view.name))
-        return pb.ListPoolsResponse(pools=[pool(view) for view in ordered])
+        return pb.ListPoolsResponse(pools=[pool(view) for _, view in views.pools(self._fleet.roster)])
 
     async def AdoptPool(self, request: pb.AdoptPoolRequest, context: Context) -> pb.AdoptPoolResponse:
         members = self._fleet.roster.all()
@@ -40,6 +38,29 @@ class Holdall(stubs.HoldallServicer):
                 + (", ".join(member.name for member in members) or "none is configured")
             )
         return await passing(lambda node: node.holdall.AdoptPool, request)(members[0].node, "")
+
+    async def ForgetPool(self, request: pb.ForgetPoolRequest, context: Context) -> pb.ForgetPoolResponse:
+        found = await self._fleet.forgetting.forget(convert.required(request.pool_id, "pool_id"))
+        return pb.ForgetPoolResponse(name=found.name, node=found.node)
+
+    async def RememberPool(self, request: pb.RememberPoolRequest, context: Context) -> pb.RememberPoolResponse:
+        await self._fleet.forgetting.remember(convert.required(request.pool_id, "pool_id"))
+        return pb.RememberPoolResponse()
+
+    async def FollowPool(self, request: pb.FollowPoolRequest, context: Context) -> AsyncIterator[pb.FollowedVolume]:
+        pool_id = convert.required(request.pool_id, "pool_id")
+        if self._follower is None:
+            raise errors.Unsupported(
+                f"pool {pool_id} is found wherever it is; only in a Kubernetes cluster is there anything to follow it"
+            )
+        async for one in self._follower.follow(pool_id):
+            yield pb.FollowedVolume(
+                persistent_volume=one.persistent_volume,
+                claim=one.claim,
+                volume_id=one.volume_id,
+                outcome=one.outcome,
+                message=one.message,
+            )
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         """Those of the nodes that answer: of one that does not, nobody can say what it is doing."""
@@ -85,14 +106,6 @@ class Holdall(stubs.HoldallServicer):
             return list((await client.ask(client.holdall.ListTasks, request, timeout=READ)).tasks)
         except errors.Unavailable:
             return []
-
-
-def _pools(member: Member[Peer]) -> list[PoolView]:
-    views = list(member.description.pools) if member.description else []
-    if member.alive:
-        return views
-    away = (Ailment(Status.INACCESSIBLE, "NodeLost", member.lost().message),)
-    return [msgspec.structs.replace(view, reachable=False, available=0, ailments=away) for view in views]
 
 
 async def _mounts(member: Member[Peer]) -> list[pb.Mount]:

@@ -13,6 +13,7 @@ from csi.v1 import csi_pb2 as csi
 from ...engine import deadline
 from ...fleet.nodes import Description, Listed, Listing, NodePage
 from ...model.capacity import CapacityQuery, Room
+from ...model.health import STATUSES, Ailment, Status
 from .. import answer, holdall, tls
 from ..client import Client, Metadata
 from ..interceptor import POOL, REQUEST_ID
@@ -95,6 +96,16 @@ def listed_volume(entry: csi.ListVolumesResponse.Entry) -> Listed:
 
 def listed_snapshot(snapshot: csi.Snapshot) -> Listed:
     return Listed(snapshot.snapshot_id, snapshot.SerializeToString(), snapshot.group_snapshot_id)
+
+
+def ailments(entry: bytes) -> list[Ailment]:
+    """What an entry of the list ``health`` says."""
+    found = csi.VolumeHealth.FromString(entry)
+    return [
+        Ailment(Status(one.status), one.reason, one.message)
+        for one in found.health_statuses
+        if int(one.status) in STATUSES
+    ]
 
 
 def passing(
