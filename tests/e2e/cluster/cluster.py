@@ -225,6 +225,8 @@ class Cluster:
         return [
             *(*program, *rates, "--use-service-account-credentials=true", f"--root-ca-file={pki / 'ca.crt'}"),
             f"--service-account-private-key-file={pki / 'accounts.key'}",
+            # It makes this directory, by default in the machine's /usr/libexec.
+            f"--flex-volume-plugin-dir={self.directory / 'flex'}",
         ]
 
     def _archives(self) -> list[Path]:

@@ -14,7 +14,9 @@ from . import binaries
 from .node import PAUSE
 
 BUSYBOX = "holdall.test/busybox:1"
-AGNHOST = "holdall.test/agnhost:1"
+SUITE_REGISTRY = "holdall.test/suite"
+_PATH = ["PATH=/bin:/"]
+_SLEEP = ["/bin/sh", "-c", "while :; do sleep 100000 & wait; done"]
 SIDECARS = {name: f"holdall.test/{name}:{version}" for name, version in binaries.SIDECARS.items()}
 VALUES = {"sidecars": {name: {"image": SIDECARS[f"csi-{name}"]} for name in ("provisioner", "snapshotter", "resizer")}}
 """Values for Holdall's chart: the sidecars' images as they are called here. No attacher: Holdall needs none."""
@@ -61,8 +63,7 @@ def busybox(directory: Path) -> Path:
 
 def pause(directory: Path) -> Path:
     """What a pod's namespaces belong to: it sleeps, and reaps where a pod shares one process namespace."""
-    script = "while :; do sleep 100000 & wait; done"
-    return _made(directory, PAUSE, _busybox_tree, {"Entrypoint": ["/bin/sh", "-c", script]})
+    return _made(directory, PAUSE, _busybox_tree, {"Entrypoint": _SLEEP})
 
 
 def sidecar(directory: Path, name: str) -> Path:
@@ -70,14 +71,31 @@ def sidecar(directory: Path, name: str) -> Path:
     return _made(directory, SIDECARS[name], lambda root: _program(root, name), {"Entrypoint": [f"/{name}"]})
 
 
-def agnhost(directory: Path) -> Path:
-    """Kubernetes' own test program at ``/agnhost``, over busybox."""
+def suite(directory: Path) -> list[Path]:
+    """What Kubernetes' storage suite runs, under the names and versions of its own list (test/utils/image)."""
+    serve = "mkdir -p /www && echo welcome >/www/index.html && exec httpd -f -p 80 -h /www"
+    return [
+        _made(directory, f"{SUITE_REGISTRY}/busybox:1.37.0-1", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
+        _made(directory, f"{SUITE_REGISTRY}/pause:3.10.2", _busybox_tree, {"Entrypoint": _SLEEP, "Env": _PATH}),
+        # Only whether it runs and can be entered is tested.
+        _made(directory, f"{SUITE_REGISTRY}/nginx:1.27-0", _busybox_tree, {"Cmd": ["sh", "-c", serve], "Env": _PATH}),
+        _made(
+            directory,
+            f"{SUITE_REGISTRY}/agnhost:2.63.0",
+            _agnhost_tree,
+            {"Entrypoint": ["/agnhost"], "Cmd": ["pause"], "Env": _PATH},
+        ),
+    ]
 
-    def tree(root: Path) -> None:
-        _busybox_tree(root)
-        _program(root, "agnhost")
 
-    return _made(directory, AGNHOST, tree, {"Entrypoint": ["/agnhost"], "Cmd": ["pause"], "Env": ["PATH=/bin:/"]})
+def _agnhost_tree(root: Path) -> None:
+    _busybox_tree(root)
+    _program(root, "agnhost")
+    # The suite asks for `nsenter --mount=FILE`, and busybox knows only short options.
+    nsenter = root / "bin" / "nsenter"
+    nsenter.unlink()
+    nsenter.write_text('#!/bin/sh\nmount=${1#--mount=}\nshift\nexec /bin/busybox nsenter "-m$mount" "$@"\n')
+    nsenter.chmod(0o755)
 
 
 def _made(directory: Path, name: str, fill: Callable[[Path], None], config: Config) -> Path:
