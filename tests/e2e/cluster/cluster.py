@@ -162,9 +162,10 @@ class Cluster:
 
     def load_image(self, archive: Path, nodes: Sequence[str] = ()) -> None:
         """The archive's image is on the nodes named, or on all; pods name it as `image_from_directory` was told."""
-        for node in self.nodes:
-            if not nodes or node.name in nodes:
-                node.load_image(archive)
+        with ThreadPoolExecutor() as pool:
+            chosen = [node for node in self.nodes if not nodes or node.name in nodes]
+            for done in [pool.submit(node.load_image, archive) for node in chosen]:
+                done.result()
 
     def start(self, name: str) -> None:
         """``kube-controller-manager``, ``kube-scheduler``, ``snapshot-controller`` or ``dns`` runs."""
