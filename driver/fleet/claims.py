@@ -5,10 +5,11 @@ one try of a name at a time, and the next waits for it or is told to come again:
 reached the node, and what has to be waited for is the way there. Every try stands in the note under a mark of its own.
 """
 
+import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -21,6 +22,7 @@ ON_ITS_WAY = 60.0
 """Seconds after which another controller's call has reached its node or never will: FRESH, and a connection's own end
 (40 s, driver/rpc/client.py). Counted by our own clock from when we first read of the try."""
 KEPT = 10_000
+"""Tries remembered of each kind."""
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -29,6 +31,7 @@ class Hold(msgspec.Struct, frozen=True):
     key: str
     note: Note
     began: float
+    attempt: str
     is_first: bool
     """Nobody tried before: a refusal now means that there is nothing of that name."""
 
@@ -41,6 +44,8 @@ class Claims:
         self._count = itertools.count(1)
         self._seen: dict[str, float] = {}
         """Other controllers' tries, and when we first read of them."""
+        self._unanswered: dict[str, float] = {}
+        """Our own tries without an answer, and when they were given up."""
 
     async def noted(self, key: str) -> Note | None:
         """The note there is, asked for in earnest when nothing is known of one."""
@@ -51,7 +56,7 @@ class Claims:
         began, attempt = self._clock(), self._attempt()
         note = await self._placement.claim(key, node, attempt)
         # By the mark: the answer to our own request may have been lost, and found again.
-        return Hold(key, note, began, is_first=True) if note.tries == (attempt,) else None
+        return Hold(key, note, began, attempt, is_first=True) if note.tries == (attempt,) else None
 
     async def join(self, key: str, note: Note) -> Hold | None:
         """A try of ours stands in ``note``; None when it is not as it was any more."""
@@ -60,35 +65,53 @@ class Claims:
         if joined is None:
             there = await self._placement.now(key)
             joined = there if there and attempt in there.tries else None
-        return Hold(key, joined, began, is_first=False) if joined else None
+        return Hold(key, joined, began, attempt, is_first=False) if joined else None
 
-    def check(self, hold: Hold, what: str) -> None:
-        """The call may be made. Busy when it would come so late that others may not expect it any more."""
+    @contextlib.contextmanager
+    def calling(self, hold: Hold, what: str) -> Iterator[None]:
+        """The call is made inside. Busy when it would come so late that others may not expect it any more."""
         if self._clock() - hold.began > FRESH:
             raise errors.Busy(f"{what}: noting its node took more than {FRESH:g} s; try again")
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, errors.DomainError) or isinstance(error, errors.Unavailable):
+                # Without an answer nobody knows: it may reach the node yet.
+                _remember(self._unanswered, hold.attempt, self._clock())
+            raise
 
     async def drop(self, key: str, note: Note) -> bool:
         """The name is free; False when the note is not as it was any more. Busy while somebody else's try is on its way."""
-        if others := self.others(note):
+        if self.others(note):
             raise errors.Busy(
-                f"{key} is being tried on node {note.node} by another controller, too ({', '.join(others)}); "
+                f"{key} was tried on node {note.node} a moment ago, and that call may reach it still; "
                 f"try again in {self.wait(note):.0f} s"
             )
         return await self._placement.drop(key, note)
 
     def others(self, note: Note) -> tuple[str, ...]:
-        """The tries of other controllers that may still be on their way."""
-        now = self._clock()
-        foreign = [one for one in note.tries if not one.startswith(f"{self._me}.")]
-        found = tuple(one for one in foreign if now - self._seen.setdefault(one, now) < ON_ITS_WAY)
-        while len(self._seen) > KEPT:
-            # Read of again, it counts as new: the wait begins anew.
-            del self._seen[next(iter(self._seen))]
-        return found
+        """The tries that may still be on their way: of other controllers, and of ours those that got no answer."""
+        return tuple(one for one in note.tries if self._left(one) > 0)
 
     def wait(self, note: Note) -> float:
         """Seconds until there are no ``others``."""
-        return max((self._seen.get(one, 0.0) + ON_ITS_WAY - self._clock() for one in self.others(note)), default=0.0)
+        return max((self._left(one) for one in note.tries), default=0.0)
+
+    def _left(self, attempt: str) -> float:
+        """Seconds that ``attempt`` may still be on its way; 0 once it is not."""
+        now = self._clock()
+        if attempt.startswith(f"{self._me}."):
+            return max(self._unanswered[attempt] + ON_ITS_WAY - now, 0.0) if attempt in self._unanswered else 0.0
+        if attempt not in self._seen:
+            _remember(self._seen, attempt, now)
+        return max(self._seen[attempt] + ON_ITS_WAY - now, 0.0)
 
     def _attempt(self) -> str:
         return f"{self._me}.{next(self._count)}"
+
+
+def _remember(times: dict[str, float], attempt: str, now: float) -> None:
+    """Bounded: what falls out is read of again as new, so that the wait begins anew; our own are over long before."""
+    times[attempt] = now
+    while len(times) > KEPT:
+        del times[next(iter(times))]

@@ -1,6 +1,7 @@
 """The fleet: where each call goes. The call itself is the edge's: ``send(node, pool id)`` makes it, unchanged."""
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -60,12 +61,13 @@ class Fleet(Generic[N]):
         placement: Placement,
         state_dir: Path,
         known: Known | None = None,
+        clock: Callable[[], float] = time.monotonic,
         forgotten: Forgotten | None = None,
     ) -> None:
         self.memory = Memory(state_dir)
         self._forgotten = forgotten or ForgottenFile(state_dir)
         self._placement = placement
-        self._claims = Claims(placement)
+        self._claims = Claims(placement, clock)
         self._releases = Releases(self._claims)
         self._learning = Learning(self.memory, self._placement, self._forgotten)
         self.roster: Roster[N] = Roster(membership, known or self.memory, self._forgotten, self._learning.begin)
@@ -233,9 +235,9 @@ class Fleet(Generic[N]):
         hold = await self._claims.join(key, note)
         if hold is None:
             raise _Changed
-        self._claims.check(hold, what)
         try:
-            return await send(member.node, "")
+            with self._claims.calling(hold, what):
+                return await send(member.node, "")
         except errors.NoSpace as error:
             raise _Full(member.name, error.message, hold) from None
 
@@ -279,9 +281,9 @@ class Fleet(Generic[N]):
         hold = await self._claims.claim(key, member.name)
         if hold is None:
             raise _Changed
-        self._claims.check(hold, what)
         try:
-            return await send(node, "")
+            with self._claims.calling(hold, what):
+                return await send(node, "")
         except REFUSED as error:
             if not await self._free(hold, error):
                 raise _Changed from None

@@ -49,6 +49,8 @@ class Api:
     async def close(self) -> None:
         client: Any = self.client
         await client.close()
+        # aiohttp closes TLS connections a moment later (its documentation, "Graceful shutdown").
+        await asyncio.sleep(0.1)
 
     async def request(
         self, method: str, path: str, body: Object | None = None, query: Mapping[str, str] | None = None
