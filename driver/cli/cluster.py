@@ -14,6 +14,10 @@ from ..host.failure import during
 from ..kube import api
 from ..kube.authority import Authority
 from ..kube.core import Core
+from ..kube.follow import Follow
+from ..kube.forgotten import KubeForgotten
+from ..kube.leader import Leader
+from ..kube.lease import Lease
 from ..kube.membership import KubeMembership
 from ..kube.placement import KubePlacement
 from ..kube.state import State
@@ -24,7 +28,7 @@ from ..rpc import endpoints
 from ..rpc.enrolment import Enrolment
 from ..rpc.readiness import Readiness
 from ..rpc.routed import services
-from ..rpc.routed.peer import Peer
+from ..rpc.routed.peer import Peer, ailments
 from ..rpc.server import Server, Tls
 from ..rpc.tls import Expected, Material
 from ..telemetry.metrics import Metrics
@@ -54,6 +58,7 @@ class Cluster:
         enrolling.ready()
         self._enrolment = Server(self._metrics, enrolling)
         self._tasks: list[asyncio.Task[None]] = []
+        self._leading: asyncio.Task[None] | None = None
         self._fleet: Fleet[Peer] | None = None
         self._api: api.Api | None = None
         self._lock: owner.Lock | None = None
@@ -74,8 +79,10 @@ class Cluster:
             core, settings.ca_secret, settings.ca_config_map, config.driver_name, self._material.directory
         )
         tokens = Tokens(core, config.driver_name, settings.namespace, settings.node_account)
-        fleet = Fleet(members, placement, self._directory, known=state)
-        self._server.add(config.endpoint, services.for_sidecars(fleet, config.driver_name, self._readiness))
+        fleet = Fleet(members, placement, self._directory, known=state, forgotten=KubeForgotten(state))
+        lease = Lease(self._api, settings.namespace, f"controller.{config.driver_name}")
+        follow = Follow(self._api, config.driver_name, fleet, state, lease.check)
+        self._server.add(config.endpoint, services.for_sidecars(fleet, config.driver_name, self._readiness, follow))
         await self._server.start()
         watches = (state.watched, members.pods, members.nodes, placement.watched)
         self._begin(authority.run(), state.run(), *(one.run() for one in watches))
@@ -91,11 +98,17 @@ class Cluster:
         self._fleet = fleet
         await fleet.start()
         self._readiness.ready()
+        client, name = self._api, config.driver_name
+        self._leading = asyncio.create_task(lease.run(lambda: Leader(client, name, fleet, ailments).run()))
         nodes = [member.name for member in fleet.roster.all()]
         return serve.facts(config, self._port) | {"namespace": settings.namespace, "nodes": nodes}
 
     async def stop(self) -> None:
         self._readiness.not_ready(serve.STOPPING)
+        if self._leading:
+            # First of all: another controller leads on while this one lets its calls end.
+            self._leading.cancel()
+            await asyncio.gather(self._leading, return_exceptions=True)
         await asyncio.gather(self._server.stop(), self._enrolment.stop())
         if self._fleet:
             await self._fleet.stop()

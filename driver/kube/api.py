@@ -89,6 +89,17 @@ class Api:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
+    async def items(self, path: str) -> AsyncGenerator[Object, None]:
+        """All objects of a list, page by page. Raises as ``request`` does."""
+        query = {"limit": "500"}
+        while True:
+            page = await self.request("GET", path, query=query)
+            for one in page.get("items") or []:
+                yield one
+            if not (more := page["metadata"].get("continue")):
+                return
+            query["continue"] = str(more)
+
     async def watch(self, path: str, query: Mapping[str, str], seconds: int) -> AsyncGenerator[Object, None]:
         """The events of one watch until the API server ends it, after ``seconds`` at the latest. Raises as ``request`` does."""
         what = f"WATCH {path}"

@@ -20,6 +20,7 @@ from .watched import Watched
 GATHER = 0.5
 """Seconds in which changes are gathered into one request: when a cluster starts, all its nodes answer at once."""
 AGAIN = 5.0
+TRIES = 20
 NODE, HEARD, GIVEN_UP, SETTLED = "node.", "heard.", "given-up.", "settled"
 
 log = structlog.get_logger()
@@ -65,6 +66,54 @@ class State:
 
     def gives_up(self, name: str) -> bool:
         return f"{GIVEN_UP}{name}" in self._data()
+
+    # -- what others keep here ---------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Mapping[str, str]:
+        """Everything, as of a moment ago."""
+        return self._data()
+
+    async def put(self, key: str, value: str | None) -> None:
+        """``key`` has that value, or is gone."""
+        await self._write({key: value})
+
+    async def noted(self, key: str) -> str:
+        """The value of ``key`` as it is; empty for none."""
+        try:
+            return _data(await self._api.request("GET", f"{self._collection}/{self._name}")).get(key, "")
+        except errors.NotFound:
+            return ""
+
+    async def claim(self, key: str, value: str) -> str:
+        """The value of ``key``: this one, or the one that was first."""
+        return await self._exchange(key, "", value)
+
+    async def release(self, key: str, value: str) -> None:
+        """``key`` is gone, if it had that value still."""
+        await self._exchange(key, value, None)
+
+    async def _exchange(self, key: str, before: str, after: str | None) -> str:
+        """The value that is there: ``after`` if it was ``before`` (empty: none) until now."""
+        path = f"{self._collection}/{self._name}"
+        for _ in range(TRIES):
+            try:
+                found = await self._api.request("GET", path)
+            except errors.NotFound:
+                await self._write({})
+                continue
+            there = _data(found).get(key, "")
+            if there != before:
+                return there
+            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+            try:
+                self.watched.keep(await self._api.request("PATCH", path, {"metadata": version, "data": {key: after}}))
+            except Conflict:
+                continue
+            return after or ""
+        raise errors.Unavailable(
+            f"ConfigMap {self._namespace}/{self._name} changes faster than it can be read; try again"
+        )
 
     # -- fleet.known.Known ---------------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ def pool(view: PoolView) -> pb.Pool:
 
 
 def view(shown: pb.Pool) -> PoolView:
-    """The view that ``pool`` made ``shown`` of, as far as it says. Of an older node, what is wrong comes back as one ailment."""
+    """The view that ``pool`` made ``shown`` of, as far as it says; of an older node, what is wrong is one ailment."""
     statuses = {DEGRADED: Status.DEGRADED, UNREACHABLE: Status.INACCESSIBLE}
     status = statuses.get(shown.state)
     said = tuple(
