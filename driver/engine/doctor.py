@@ -130,6 +130,7 @@ class Doctor:
             if isinstance(backend, base.Devices) and not await pool.run(backend.is_blank, blank):
                 return False
             await self._trash.discard(pool, blank)
+            await self._trash.clear_way(pool, blank.id)
             return True
 
         try:
@@ -171,6 +172,7 @@ class Doctor:
                 if await pool.get(kind, record.id) != record:
                     return False
                 await self._trash.discard(pool, record)
+                await self._trash.clear_way(pool, record.id)
                 return True
 
             try:
