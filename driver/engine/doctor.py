@@ -72,40 +72,39 @@ class Doctor:
 
     async def _examine_pool(self, pool: Pool, repair: bool) -> AsyncIterator[Finding]:
         entries = await pool.run_long(lambda: list(pool.backend.contents()))
-        seen: set[str] = set()
+        unrecorded = []
         for entry in entries:
-            seen.add(entry.id)
-            if finding := await self._examine_entry(pool, entry, repair):
-                yield finding
-        async for finding in self._examine_records(pool, seen, repair):
+            if entry.where == "foreign":
+                yield _foreign(pool, entry)
+            elif await self._is_unrecorded(pool, entry):
+                unrecorded.append(entry)
+        if unrecorded:
+            # Calls go on meanwhile: what was deleted or moved since the listing is no orphan.
+            there = {(one.where, one.id) for one in await pool.run_long(lambda: list(pool.backend.contents()))}
+            for entry in unrecorded:
+                if (entry.where, entry.id) in there and await self._is_unrecorded(pool, entry):
+                    yield await self._orphan(pool, entry, repair)
+        async for finding in self._examine_records(pool, {entry.id for entry in entries}, repair):
             yield finding
 
-    async def _examine_entry(self, pool: Pool, entry: base.Entry, repair: bool) -> Finding | None:
-        if entry.where == "foreign":
+    async def _is_unrecorded(self, pool: Pool, entry: base.Entry) -> bool:
+        if entry.where == "trash":
+            return await pool.get("trash", entry.id) is None
+        kind: RecordKind = "volume" if entry.where == "volume" else "snapshot"
+        return await pool.get(kind, entry.id) is None and entry.id not in pool.untrashed
+
+    async def _orphan(self, pool: Pool, entry: base.Entry, repair: bool) -> Finding:
+        if entry.where == "trash":
             return Finding(
                 pool_id=pool.id,
                 subject=entry.id,
-                kind="ForeignFile",
-                severity="info",
-                explanation=f"{entry.id} in pool {pool.name} is not of a form this driver makes",
-                remedy="move it elsewhere; its space is not counted as free",
+                kind="TrashWithoutRecord",
+                severity="warning",
+                explanation=f"{entry.id} lies in the trash of pool {pool.name} and no record asks for its purge",
+                remedy="remove it by hand once you are sure nobody wants it back",
             )
-        if entry.where == "trash":
-            if await pool.get("trash", entry.id) is None:
-                return Finding(
-                    pool_id=pool.id,
-                    subject=entry.id,
-                    kind="TrashWithoutRecord",
-                    severity="warning",
-                    explanation=f"{entry.id} lies in the trash of pool {pool.name} and no record asks for its purge",
-                    remedy="remove it by hand once you are sure nobody wants it back",
-                )
-            return None
-        kind: RecordKind = "volume" if entry.where == "volume" else "snapshot"
-        if await pool.get(kind, entry.id) is not None or entry.id in pool.untrashed:
-            return None
         repaired = False
-        if repair and kind == "volume" and ids.is_kind(entry.id, ids.VOLUME) and not entry.allocated:
+        if repair and entry.where == "volume" and ids.is_kind(entry.id, ids.VOLUME) and not entry.allocated:
             repaired = await self._remove_empty(pool, entry)
         return Finding(
             pool_id=pool.id,
@@ -113,7 +112,8 @@ class Doctor:
             kind="DataWithoutRecord",
             severity="warning",
             explanation=(
-                f"{kind} data {entry.id} ({entry.allocated} bytes allocated) is in pool {pool.name} without a record: "
+                f"{entry.where} data {entry.id} ({entry.allocated} bytes allocated) is in pool {pool.name} without a "
+                "record: "
                 + ("a create was cut short before anything was written" if not entry.allocated else "origin unknown")
             ),
             remedy="--repair removes it" if not entry.allocated else "look into it, then remove or move it by hand",
@@ -124,12 +124,13 @@ class Doctor:
         blank = Volume(id=entry.id, pool_id=pool.id, name=entry.id, kind="block", size=entry.size)
 
         async def body() -> bool:
-            if await pool.get("volume", entry.id) is not None:
-                return False
             backend = pool.backend
+            if await pool.get("volume", entry.id) is not None or not await pool.run(backend.exists, blank):
+                return False
             if isinstance(backend, base.Devices) and not await pool.run(backend.is_blank, blank):
                 return False
             await self._trash.discard(pool, blank)
+            await self._trash.clear_way(pool, blank.id)
             return True
 
         try:
@@ -171,6 +172,7 @@ class Doctor:
                 if await pool.get(kind, record.id) != record:
                     return False
                 await self._trash.discard(pool, record)
+                await self._trash.clear_way(pool, record.id)
                 return True
 
             try:
@@ -231,6 +233,17 @@ def _is_mounted(path: str) -> bool:
     except errors.HostFailed:
         return True  # a dead filesystem, which is for the node to take away
     return found is not None and found.is_root
+
+
+def _foreign(pool: Pool, entry: base.Entry) -> Finding:
+    return Finding(
+        pool_id=pool.id,
+        subject=entry.id,
+        kind="ForeignFile",
+        severity="info",
+        explanation=f"{entry.id} in pool {pool.name} is not of a form this driver makes",
+        remedy="move it elsewhere; its space is not counted as free",
+    )
 
 
 def _missing(pool: Pool, record: Volume | Snapshot) -> Finding:

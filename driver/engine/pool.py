@@ -14,7 +14,7 @@ from ..host import disk, owner
 from ..model import errors, ids
 from ..model.health import Ailment, Status
 from ..model.pool import PoolConfig, PoolView, Space
-from ..model.records import Record, RecordKind
+from ..model.records import Record, RecordKind, Trash
 from ..state import choose
 from ..state.ledger import Change, Drop, Ledger, Put
 from . import workers
@@ -41,8 +41,8 @@ class Pool:
         self.expected_id = ""
         """Its id from an earlier start, while it is away."""
         self.problem: str = "not opened yet"
-        self.untrashed: set[str] = set()
-        """Volumes whose record is gone while their data may still lie in place; see engine/trash.py."""
+        self.untrashed: dict[str, Trash] = {}
+        """By id: what was deleted while its data may still lie in place; see engine/trash.py."""
         self._names: set[int | None] = set()
         self._workers = workers.Workers(f"pool {config.name}", threads, patience)
         self._long = workers.Workers(f"pool {config.name} (long work)", 2, 24 * 3600.0)

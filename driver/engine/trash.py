@@ -1,9 +1,11 @@
 """Delete in two halves: the name is free and the record gone at once; the space comes back behind the caller.
 
+The caller is answered after the first step. The second is the purge's, or the create's of a namesake that cannot wait.
+
 | step | a crash after it leaves |
 |---|---|
-| one commit: record dropped, Trash put | data in place without a record; the start moves it into the trash |
-| data renamed into the trash | trash with its record; the start goes on purging |
+| one commit: record dropped, Trash put | data in place without a record; moved before a namesake is made |
+| data renamed into the trash, synced | trash with its record; the start goes on purging |
 | purged | a Trash record of nothing; purging nothing succeeds |
 | Trash record dropped | nothing |
 """
@@ -41,6 +43,7 @@ class TrashCan:
         self._queues: dict[str, dict[str, Trash]] = {}
         self._serial = itertools.count(time.time_ns())
         self._hurried: set[str] = set()
+        self._moving: dict[str, asyncio.Task[None]] = {}
 
     async def discard(self, pool: Pool, thing: Volume | Snapshot, also: Sequence[Change] = ()) -> None:
         """``thing`` does not exist any more and its name is free; its space follows in a Task."""
@@ -53,27 +56,21 @@ class TrashCan:
             deleted_at=time.time(),
         )
         await pool.commit(Drop(_kind(trash), thing.id), *also, Put(trash))
-        pool.untrashed.add(thing.id)
-        await self._set_aside(pool, trash)
+        pool.untrashed[thing.id] = trash
         self._enqueue(pool, trash)
 
     async def clear_way(self, pool: Pool, object_id: str) -> None:
         """Nothing of a deleted namesake lies in the way of making ``object_id``."""
-        if object_id not in pool.untrashed:
-            return
-        for trash in list(self._queues.get(pool.id, {}).values()):
-            if _id(trash) == object_id:
-                await self._set_aside(pool, trash)
-        if object_id in pool.untrashed:
-            raise errors.Busy(f"data of the deleted {object_id} is still in place in pool {pool.name}; try again")
+        if trash := pool.untrashed.get(object_id):
+            await self._set_aside(pool, trash)
 
     async def resume(self, pool: Pool) -> None:
         """What earlier deletes left is purged; called when a pool was opened."""
         for record in await pool.run(lambda: pool.ledger.page("trash")):
             assert isinstance(record, Trash)
             if await pool.get(_kind(record), _id(record)) is None:
-                pool.untrashed.add(_id(record))
-                await self._set_aside(pool, record)
+                # In order of deletion: what lies in place can only be the last namesake's.
+                pool.untrashed[_id(record)] = record
             self._enqueue(pool, record)
 
     async def wait_for_room(self, pool: Pool, size: int, patience: float = 5.0) -> None:
@@ -94,11 +91,21 @@ class TrashCan:
         return sum(trash.reserved for trash in self._queues.get(pool.id, {}).values())
 
     async def _set_aside(self, pool: Pool, trash: Trash) -> None:
-        if trash.volume:
-            await pool.run(pool.backend.ensure_trashed, trash.volume, trash.id)
-        elif trash.snapshot and isinstance(pool.backend, base.SnapshotStore):
-            await pool.run(pool.backend.ensure_snapshot_trashed, trash.snapshot, trash.id)
-        pool.untrashed.discard(_id(trash))
+        """The data is in the trash. Moved once only: a second move could take what a new namesake made meanwhile."""
+        moving = self._moving.get(trash.id)
+        if moving is None:
+            moving = self._moving[trash.id] = asyncio.ensure_future(self._move(pool, trash))
+        await asyncio.shield(moving)
+
+    async def _move(self, pool: Pool, trash: Trash) -> None:
+        try:
+            if trash.volume:
+                await pool.run(pool.backend.ensure_trashed, trash.volume, trash.id)
+            elif trash.snapshot and isinstance(pool.backend, base.SnapshotStore):
+                await pool.run(pool.backend.ensure_snapshot_trashed, trash.snapshot, trash.id)
+            del pool.untrashed[_id(trash)]
+        finally:
+            del self._moving[trash.id]
 
     def _enqueue(self, pool: Pool, trash: Trash) -> None:
         self._queues.setdefault(pool.id, {})[trash.id] = trash
@@ -116,7 +123,7 @@ class TrashCan:
             purged = []
             for trash in batch:
                 try:
-                    if _id(trash) in pool.untrashed:
+                    if pool.untrashed.get(_id(trash)) is trash:
                         await self._set_aside(pool, trash)
                     await pool.run_long(
                         pool.backend.ensure_purged, trash.volume or trash.snapshot, trash.id, trash.wipe, running

@@ -75,6 +75,11 @@ async def _do_delete(engine: Engine, name: str, subject: str) -> object:
     return await engine.volumes.delete(subject)
 
 
+async def _do_replace(engine: Engine, name: str, subject: str) -> object:
+    await engine.volumes.delete(subject)
+    return await _create(engine, f"{name}-base")
+
+
 async def _do_snapshot(engine: Engine, name: str, subject: str) -> object:
     return await _snapshot(engine, f"{name}-snap", subject)
 
@@ -123,6 +128,7 @@ Do = Callable[[Engine, str, str], Awaitable[object]]
 OPERATIONS: dict[str, tuple[Prepare, Do]] = {
     "create": (_prepare_nothing, _do_create),
     "delete": (_prepare_volume, _do_delete),
+    "replace": (_prepare_volume, _do_replace),
     "snapshot": (_prepare_volume, _do_snapshot),
     "delete-snapshot": (_prepare_snapshot, _do_delete_snapshot),
     "clone": (_prepare_volume, _do_clone),
