@@ -5,6 +5,10 @@ set -eu
 name=$1
 cd -- "$2"
 hostname "$name"
+# What others on this machine have mounted is theirs to unmount: a copy in here would keep their loop devices busy.
+while read -r device place _; do
+    case $device in /dev/loop*) umount -l "$(printf %b "$place")" ;; esac
+done </proc/self/mounts
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 # As systemd has it on a real node: what a driver's pod mounts below kubelet's directory must reach the other pods.
