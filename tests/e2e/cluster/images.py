@@ -78,7 +78,15 @@ def suite(directory: Path) -> list[Path]:
         _made(directory, f"{SUITE_REGISTRY}/busybox:1.37.0-1", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
         _made(directory, f"{SUITE_REGISTRY}/pause:3.10.2", _busybox_tree, {"Entrypoint": _SLEEP, "Env": _PATH}),
         # Only whether it runs and can be entered is tested.
-        _made(directory, f"{SUITE_REGISTRY}/nginx:1.27-0", _busybox_tree, {"Cmd": ["sh", "-c", serve], "Env": _PATH}),
+        *(
+            _made(
+                directory,
+                f"{SUITE_REGISTRY}/nginx:{version}",
+                _busybox_tree,
+                {"Cmd": ["sh", "-c", serve], "Env": _PATH},
+            )
+            for version in ("1.15-4", "1.27-0")
+        ),
         _made(
             directory,
             f"{SUITE_REGISTRY}/agnhost:2.63.0",
