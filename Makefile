@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
-.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto manifests image cluster cluster-down lock clean
+.PHONY: help setup setup-sanity setup-bench demo test prove run sanity bench lint proto manifests image cluster cluster-down e2e lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,7 +25,7 @@ setup-bench:
 demo: setup ## see Holdall do its job, for real, on this machine
 	@.venv/bin/holdall demo
 
-test: setup-sanity ## a time-boxed slice of every lane (15 minutes at most)
+test: setup-sanity ## a time-boxed slice of the lanes (15 minutes at most; 30 where Kubernetes has to be built first)
 	@$(python) -m tools.lanes test $(LANES)
 
 prove: setup-sanity ## everything at full size; writes docs/proof.md (hours)
@@ -56,6 +56,9 @@ image: setup-sanity ## the image's root filesystem in out/image, without a conta
 
 cluster: setup-sanity ## a real Kubernetes of two nodes in out/cluster; `make cluster-down` ends it
 	@$(python) -m tests.e2e.cluster up
+
+e2e: setup-sanity ## claims and pods in a real Kubernetes, as a lane of its own (the first time it builds Kubernetes, in 10 to 30 minutes)
+	@$(python) -m tools.lanes test e2e
 
 cluster-down: setup
 	@$(python) -m tests.e2e.cluster down

@@ -24,7 +24,12 @@ class Lane:
         return (*self.command, *sized, f"--junit-xml={junit}")
 
     def box(self, proof: str) -> int:
-        return self.slice_box if proof == SLICE else self.full_box
+        return (self.slice_box or self.full_box) if proof == SLICE else self.full_box
+
+    @property
+    def in_slice(self) -> bool:
+        """Whether `make test` runs it without being told to: a lane without a slice's time box is for `make prove`."""
+        return self.slice_box > 0
 
 
 def _pytest(name: str, holds: str, slice_box: int, full_box: int) -> Lane:
@@ -48,6 +53,8 @@ LANES = (
     # Some half a minute, and the first time on a machine the API server is built, in ten.
     _pytest("kube", "the controller's side of a real Kubernetes API", 1800, 2 * HOUR),
     _pytest("deploy", "chart, alerts and examples; the image's root filesystem, run", 900, HOUR),
+    # A cluster of its own and most of its programs built first: no part of `make test` until both are proven elsewhere.
+    _pytest("e2e", "claims and pods in a real Kubernetes of two nodes", 0, 3 * HOUR),
     _module("sanity", "sanity.matrix", "csi-sanity over every backend, in one process and split", 900, HOUR),
 )
 NAMES = tuple(lane.name for lane in LANES)
