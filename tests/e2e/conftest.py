@@ -1,4 +1,7 @@
-"""One cluster for all tests; HOLDALL_E2E_CLUSTER names the directory of one that is up, and then it is left up."""
+"""One cluster for all tests; HOLDALL_E2E_CLUSTER names the directory of one that is up, and then it is left up.
+
+HOLDALL_E2E_INSTALLED=1 leaves the Holdall that is installed there as it is, whatever this checkout has.
+"""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +34,8 @@ def bare_cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster(bare_cluster: Cluster) -> Cluster:
     """With this checkout's Holdall installed from its image and chart."""
-    installation.install(bare_cluster)
+    if not os.environ.get("HOLDALL_E2E_INSTALLED"):
+        installation.install(bare_cluster)
     return bare_cluster
 
 
