@@ -3,13 +3,17 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .cluster import images
 from .cluster.cluster import ROOT, Cluster
-from .installation import NAMESPACE
+from .installation import DRIVER, NAMESPACE
 
 QUICK = {"terminationGracePeriodSeconds": 1}
+SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
+_OF_THE_CLUSTER = ("storageclass.", "volumeattributesclass.", "volumesnapshotclass.", "persistentvolume/")
+"""Objects of tests and examples that do not go with a namespace, as ``kubectl --output=name`` begins them."""
 
 
 class Space:
@@ -18,6 +22,7 @@ class Space:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.name = f"t-{uuid.uuid4().hex[:8]}"
+        self._applied: list[str] = []
         cluster.kubectl("create", "namespace", self.name)
         cluster.wait_for(
             lambda: "default" in cluster.kubectl("-n", self.name, "get", "serviceaccounts", "--output=name"),
@@ -25,17 +30,22 @@ class Space:
         )
 
     def close(self) -> None:
-        """The namespace is gone, with every volume that was made for it and is not retained."""
-        volumes = self.volumes()
+        """The namespace is gone, with every volume and snapshot that was made for it, retained ones too; so are the
+        classes that were applied."""
         self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=120s", timeout=150.0)
-        self.cluster.kubectl("delete", "namespace", self.name, "--timeout=180s", timeout=200.0)
-        for volume in volumes:
-            if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
+        for volume in self.volumes():
+            if volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain":
                 self.cluster.kubectl(
-                    "wait", "--for=delete", "--timeout=120s", f"pv/{volume['metadata']['name']}", timeout=150.0
+                    *("patch", "pv", volume["metadata"]["name"]),
+                    '--patch={"spec":{"persistentVolumeReclaimPolicy":"Delete"}}',
                 )
+        self.cluster.kubectl("delete", "namespace", self.name, "--timeout=120s", timeout=150.0)
+        self.cluster.wait_for(lambda: not self.volumes() and not self._contents(), "the end of volumes and snapshots")
+        if self._applied:
+            self.cluster.kubectl("delete", "--ignore-not-found", "--timeout=60s", *self._applied)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
+        """`Cluster.kubectl` in this namespace."""
         return self.cluster.kubectl("-n", self.name, *arguments, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> dict[str, Any]:
@@ -44,12 +54,31 @@ class Space:
     def apply(self, *objects: str | Mapping[str, Any]) -> None:
         """As `Cluster.apply`, into this namespace."""
         for one in objects:
-            self.kubectl("apply", "--filename=-", stdin=one if isinstance(one, str) else json.dumps(one))
+            text = one if isinstance(one, str) else json.dumps(one)
+            names = self.kubectl("apply", "--output=name", "--filename=-", stdin=text).split()
+            self._applied += [name for name in names if name.startswith(_OF_THE_CLUSTER)]
 
     def example(self, name: str) -> None:
         """deploy/examples/NAME.yaml is applied as it is, but for the image's name."""
         text = (ROOT / "deploy" / "examples" / f"{name}.yaml").read_text()
         self.apply(text.replace("image: busybox", f"image: {images.BUSYBOX}"))
+
+    def storage_class(self, name: str, parameters: Mapping[str, str], **more: Any) -> str:
+        """A StorageClass of this space's own with late binding, ext4 unless ``parameters`` say otherwise: its name."""
+        whole = f"{self.name}-{name}"
+        self.apply(
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {"name": whole},
+                "provisioner": DRIVER,
+                "volumeBindingMode": "WaitForFirstConsumer",
+                "allowVolumeExpansion": True,
+                "parameters": {"csi.storage.k8s.io/fstype": "ext4", **parameters},
+                **more,
+            }
+        )
+        return whole
 
     def claim(self, name: str, size: str = "64Mi", **spec: Any) -> None:
         """A claim of StorageClass ``holdall``, ReadWriteOnce; ``spec`` adds to it or says otherwise."""
@@ -70,7 +99,7 @@ class Space:
         main = {
             "name": "main",
             "image": images.BUSYBOX,
-            "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"],
+            "command": ["sh", "-c", SLEEP],
             ("volumeDevices" if block else "volumeMounts"): [
                 {"name": claim, at: path} for path, claim in claims.items()
             ],
@@ -103,6 +132,47 @@ class Space:
         """The objects (``pod/x``) are gone, finalizers included."""
         self.kubectl("delete", *names, f"--timeout={patience}s", timeout=patience + 30.0)
 
+    def snapshot(self, name: str, claim: str) -> None:
+        """A VolumeSnapshot of the claim, ready to use."""
+        self.apply(
+            {
+                "apiVersion": "snapshot.storage.k8s.io/v1",
+                "kind": "VolumeSnapshot",
+                "metadata": {"name": name},
+                "spec": {"volumeSnapshotClassName": "holdall", "source": {"persistentVolumeClaimName": claim}},
+            }
+        )
+        self.cut(f"volumesnapshot/{name}")
+
+    def cut(self, *names: str) -> None:
+        """Each snapshot or group snapshot (``volumesnapshot/x``) is ready to use."""
+        self.kubectl("wait", "--for=jsonpath={.status.readyToUse}=true", "--timeout=60s", *names)
+
+    def bound(self, *claims: str) -> None:
+        """Each claim is bound."""
+        names = [f"pvc/{claim}" for claim in claims]
+        self.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s", *names)
+
+    def patch(self, name: str, spec: Mapping[str, Any]) -> None:
+        """The object's (``pvc/x``) spec is merged with ``spec``."""
+        self.kubectl("patch", name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+
+    def said(self, name: str, *words: str, patience: float = 60.0) -> str:
+        """The first event about an object of that name whose message has all ``words``, waited for."""
+        found: list[str] = []
+
+        def look() -> bool:
+            events = self.get("events", f"--field-selector=involvedObject.name={name}")["items"]
+            messages = [str(event.get("message") or event.get("note")) for event in events]
+            found[:] = [message for message in messages if all(word in message for word in words)] or messages
+            return any(all(word in message for word in words) for message in messages)
+
+        try:
+            self.cluster.wait_for(look, f"an event about {name} with {words}", patience)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; there were: {found}") from error
+        return found[0]
+
     def warnings(self) -> str:
         """The namespace's warning events, a line each."""
         return self.kubectl("get", "events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
@@ -118,6 +188,22 @@ class Space:
         """The PersistentVolumes whose claims are in this namespace."""
         found: Sequence[dict[str, Any]] = self.cluster.get("pv")["items"]  # type: ignore[assignment]
         return [one for one in found if one["spec"].get("claimRef", {}).get("namespace") == self.name]
+
+    def _contents(self) -> list[str]:
+        """The VolumeSnapshotContents whose snapshots are in this namespace."""
+        found: Sequence[dict[str, Any]] = self.cluster.get("volumesnapshotcontents")["items"]  # type: ignore[assignment]
+        named = [(one["metadata"]["name"], one["spec"]["volumeSnapshotRef"].get("namespace")) for one in found]
+        return [name for name, namespace in named if namespace == self.name]
+
+    def handle_of(self, claim: str) -> str:
+        """The volume's id at the driver."""
+        return str(self.volume_of(claim)["spec"]["csi"]["volumeHandle"])
+
+    def pool_has(self, node: str, object_id: str) -> list[Path]:
+        """What a pool on that node has on its disk under the id's own part: files of an image pool, directories of others."""
+        own = object_id.partition(".")[2] or object_id
+        stores = self.cluster.node(node).root / "var/lib/holdall"
+        return [path for path in stores.rglob(f"*{own}*") if "ledger" not in path.name]
 
     def holdall(self, *arguments: str) -> str:
         """What the command printed, run in a controller's pod as ``kubectl exec`` does."""
