@@ -22,6 +22,7 @@ from .memory import Memory
 from .merge import Merge
 from .nodes import Listed, Listing, N
 from .placement import Note, Placement
+from .refusals import REFUSED, Changed, Full
 from .releases import Releases
 from .roster import Roster
 from .turns import Turns
@@ -29,17 +30,6 @@ from .turns import Turns
 T = TypeVar("T")
 Send = Callable[[N, str], Awaitable[T]]
 """Makes the call on a node that is taken to have that pool (empty: any), and raises domain errors only."""
-
-REFUSED = (
-    errors.InvalidArgument,
-    errors.OutOfRange,
-    errors.NoSpace,
-    errors.NotFound,
-    errors.FailedPrecondition,
-    errors.Unsupported,
-)
-"""Answers to a first try that are final: nothing was made, and the name is free to go elsewhere."""
-
 
 HEARING = 10.0
 """Seconds a first create waits for nodes that are just being heard out, when its caller set no deadline."""
@@ -176,13 +166,13 @@ class Fleet(Generic[N]):
                         return await self._first(key, what, source or self.roster.any(), send)
                     await self._heard_all(what)
                     return await self._first_of_all(key, what, request, refusals, send)
-                except _Full as full:
+                except Full as full:
                     if request.source or len(self.roster.all()) == 1:
                         raise errors.NoSpace(full.message) from None
                     # The node looked for the name first and did not find it: it is free to go elsewhere.
                     if full.hold is None or await self._claims.drop(key, full.hold.note):
                         refusals[full.node] = full.message
-                except _Changed:
+                except Changed:
                     pass
                 note = await self._placement.now(key)
             raise self._contended(what)
@@ -208,19 +198,19 @@ class Fleet(Generic[N]):
                         return await self._follow(key, what, note, home, send)
                     await self._heard_all(what)
                     return await self._first(key, what, home or self.roster.any(), send)
-                except _Full as full:
+                except Full as full:
                     # There is one place only where it can be cut: the source's.
                     raise errors.NoSpace(full.message) from None
-                except _Changed:
+                except Changed:
                     note = await self._placement.now(key)
             raise self._contended(what)
 
     async def _follow(self, key: str, what: str, note: Note, source: Member[N] | None, send: Send[N, T]) -> T:
-        """A name goes where it went before. _Full when it is not there and has no room there; its note is as it was."""
+        """A name goes where it went before. Full when it is not there and has no room there; its note is as it was."""
         member = await self._placed(key, what, note)
         if member is None:
             await self._claims.drop(key, note)
-            raise _Changed
+            raise Changed
         if source is not None and source is not member:
             await self._confirm(key, note)
             raise errors.AlreadyExists(
@@ -234,18 +224,18 @@ class Fleet(Generic[N]):
             raise
         hold = await self._claims.join(key, note)
         if hold is None:
-            raise _Changed
+            raise Changed
         try:
             with self._claims.calling(hold, what):
                 return await send(member.node, "")
         except errors.NoSpace as error:
-            raise _Full(member.name, error.message, hold) from None
+            raise Full(member.name, error.message, hold) from None
 
     async def _confirm(self, key: str, note: Note) -> None:
-        """The note says so still: what was read first is a hint. _Changed otherwise."""
+        """The note says so still: what was read first is a hint. Changed otherwise."""
         there = await self._placement.now(key)
         if there is None or there.node != note.node:
-            raise _Changed
+            raise Changed
 
     async def _placed(self, key: str, what: str, note: Note) -> Member[N] | None:
         """Where the name went: to the node in its note, or to the one that has its pool since; None when that is given up.
@@ -271,24 +261,24 @@ class Fleet(Generic[N]):
                 continue
             try:
                 return await self._first(key, what, member, send)
-            except _Full as full:
+            except Full as full:
                 refusals[full.node] = full.message
         raise errors.NoSpace("; ".join(f"node {name}: {message}" for name, message in refusals.items()))
 
     async def _first(self, key: str, what: str, member: Member[N], send: Send[N, T]) -> T:
-        """The first try of a name. _Changed when it is another controller's already, or has become so meanwhile."""
+        """The first try of a name. Changed when it is another controller's already, or has become so meanwhile."""
         node = member.node
         hold = await self._claims.claim(key, member.name)
         if hold is None:
-            raise _Changed
+            raise Changed
         try:
             with self._claims.calling(hold, what):
                 return await send(node, "")
         except REFUSED as error:
             if not await self._free(hold, error):
-                raise _Changed from None
+                raise Changed from None
             if isinstance(error, errors.NoSpace):
-                raise _Full(member.name, error.message) from None
+                raise Full(member.name, error.message) from None
             raise
 
     async def _free(self, hold: Hold, refusal: errors.DomainError) -> bool:
@@ -323,17 +313,3 @@ def _only(what: str, homes: dict[str, Member[N] | None]) -> Member[N] | None:
         where = "; ".join(f"{one} on node {home.name}" for one, home in homes.items() if home is not None)
         raise errors.FailedPrecondition(f"{what} cannot be cut at one moment over several nodes: {where}")
     return next(iter(members.values()), None)
-
-
-class _Changed(Exception):
-    """The name's note is not what it was: it has to be looked at anew."""
-
-
-class _Full(Exception):
-    """``node`` does not have the name, and no room for it. ``hold``: the note that still says it went there."""
-
-    def __init__(self, node: str, message: str, hold: Hold | None = None) -> None:
-        super().__init__(message)
-        self.node = node
-        self.message = message
-        self.hold = hold

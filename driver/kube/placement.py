@@ -45,6 +45,8 @@ class KubePlacement:
             return None
 
     async def claim(self, key: str, node: str, attempt: str) -> Note:
+        # First the node, then what is on it: or a controller that never met it would list less, and not know.
+        await self._state.remember(node)
         for _ in range(TRIES):
             try:
                 return self.watched.keep(await self._api.request("POST", PATH, self._object(key, node, (attempt,))))

@@ -138,6 +138,13 @@ class State:
             self._wanted |= {f"{NODE}{name}": said, f"{GIVEN_UP}{name}": None}
             self._news.set()
 
+    async def remember(self, name: str) -> None:
+        """What ``name`` said last is written: whatever is made there from now on, every controller knows of the node."""
+        keys = (f"{NODE}{name}", f"{GIVEN_UP}{name}")
+        if pending := {key: self._wanted[key] for key in keys if key in self._wanted}:
+            await self._write(pending)
+            self._written(pending)
+
     async def give_up(self, name: str) -> None:
         await self._write({f"{NODE}{name}": None, f"{HEARD}{name}": None, f"{GIVEN_UP}{name}": "true"})
 
@@ -175,7 +182,10 @@ class State:
                 self._news.set()
                 await asyncio.sleep(AGAIN)
             else:
-                self._wanted = {key: value for key, value in self._wanted.items() if wanted.get(key, "") != value}
+                self._written(wanted)
+
+    def _written(self, data: Mapping[str, str | None]) -> None:
+        self._wanted = {key: value for key, value in self._wanted.items() if data.get(key, "") != value}
 
     async def _write(self, data: Mapping[str, str | None]) -> None:
         """Those keys have those values, or are gone; the others are as they were."""
