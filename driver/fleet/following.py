@@ -1,6 +1,6 @@
 """A pool that turned up on another node: what refers to it elsewhere follows it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 import msgspec
@@ -19,7 +19,7 @@ class Followed(msgspec.Struct, frozen=True):
 class Follower(Protocol):
     """Implemented by kube.follow.Follow."""
 
-    def follow(self, pool_id: str) -> AsyncIterator[Followed]:
+    def follow(self, pool_id: str) -> AsyncGenerator[Followed, None]:
         """One for each PersistentVolume of the pool, which is on the node that has the pool now, or was refused.
 
         FailedPrecondition when it is not certain which node that is; Unavailable when that or the API does not answer.

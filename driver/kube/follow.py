@@ -19,7 +19,7 @@ object that could be Released. Only the leading controller follows, so that nobo
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Generic
 
 import msgspec
@@ -67,14 +67,14 @@ class Follow(Generic[N]):
         self._lead = lead
         self._turn = asyncio.Lock()
 
-    async def follow(self, pool_id: str) -> AsyncIterator[Followed]:
+    async def follow(self, pool_id: str) -> AsyncGenerator[Followed, None]:
         if self._turn.locked():
             raise errors.Busy(f"pool {pool_id}: a pool is being followed just now; try again when that is done")
         async with self._turn:
             async for one in self._follow(pool_id):
                 yield one
 
-    async def _follow(self, pool_id: str) -> AsyncIterator[Followed]:
+    async def _follow(self, pool_id: str) -> AsyncGenerator[Followed, None]:
         self._lead()
         topology = await self._place(pool_id)
         finished = ""
