@@ -140,15 +140,17 @@ def content(shown: Shown, before: Mapping[str, Any]) -> tuple[Object, Object]:
 
 def quantity(size: int) -> str:
     """``size`` bytes as a Kubernetes quantity of three digits, rounded down: ``931Gi``, ``1.23Ti``, ``0``."""
-    value, unit = max(size, 0), 0
-    while value >= 1024 << (10 * unit):
-        unit += 1
-    whole = value / (1 << (10 * unit))
-    digits = 0 if whole >= 100 or unit == 0 else 1 if whole >= 10 else 2
-    shown = int(whole * 10**digits) / 10**digits
-    if unit and shown >= 1000:
-        shown = shown // 10 * 10
-    return f"{shown:.{digits}f}".rstrip("0").rstrip(".") + _UNITS[unit] if digits else f"{int(shown)}{_UNITS[unit]}"
+    value = max(size, 0)
+    unit = max(value.bit_length() - 1, 0) // 10
+    if unit == 0:
+        return str(value)
+    scale = 1 << (10 * unit)
+    digits = 0 if value >= 100 * scale else 1 if value >= 10 * scale else 2
+    whole, part = divmod(value * 10**digits // scale, 10**digits)
+    if whole >= 1000:
+        whole = whole // 10 * 10
+    fraction = f"{part:0{digits}d}".rstrip("0") if part else ""
+    return f"{whole}.{fraction}{_UNITS[unit]}" if fraction else f"{whole}{_UNITS[unit]}"
 
 
 def cure(pool_id: str, status: Mapping[str, Any]) -> str:
