@@ -1,4 +1,9 @@
-"""Which node a new volume goes to: the most preferred place with room, then the one with the most."""
+"""Which node a new volume goes to: of those in the most preferred place, the one with the most room.
+
+Only the first preference counts. In Kubernetes it is the node that the scheduler chose for the pod, and the others are all
+the rest of the cluster: a volume made there could keep the pod from ever running, when it may or can run on that node only
+(another volume of it may be there). A refusal makes the scheduler choose again.
+"""
 
 import asyncio
 from typing import Generic
@@ -15,10 +20,9 @@ from .roster import Roster
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What one node has to offer: its room, or why it would refuse. ``rank``: lower is more preferred."""
+    """What one node has to offer: its room, or why it would refuse."""
 
     name: str
-    rank: int
     room: Room | None
     refusal: str = ""
 
@@ -28,7 +32,7 @@ def order(offers: list[Offer], wanted: int) -> list[str]:
 
     The nearest is asked although it has no room: its refusal says per pool why, and a purge may just have made some.
     """
-    ranked = sorted(offers, key=lambda one: (one.rank, -(one.room.maximum if one.room else -1), one.name))
+    ranked = sorted(offers, key=lambda one: (-(one.room.maximum if one.room else -1), one.name))
     fitting = [one.name for one in ranked if one.room and one.room.maximum >= wanted and one.room.maximum > 0]
     if fitting:
         return fitting
@@ -55,20 +59,19 @@ class Choice(Generic[N]):
         if not living:
             raise errors.Unplaceable(f"volume {request.name} cannot be placed: {'; '.join(withheld.values())}")
         query = CapacityQuery(request.capabilities, request.parameters)
-        offers = await asyncio.gather(*(self._offer(one, query, request) for one in living))
+        offers = await asyncio.gather(*(self._offer(one, query) for one in living))
         named = {one.name: one for one in living}
         return [named[name] for name in order(list(offers), request.size.required)]
 
-    async def _offer(self, member: Member[N], query: CapacityQuery, request: VolumeRequest) -> Offer:
-        rank = _rank(member, request)
+    async def _offer(self, member: Member[N], query: CapacityQuery) -> Offer:
         try:
-            return Offer(member.name, rank, await member.node.room(query))
+            return Offer(member.name, await member.node.room(query))
         except errors.DomainError as error:
-            return Offer(member.name, rank, None, error.message)
+            return Offer(member.name, None, error.message)
 
     def _refusal(self, request: VolumeRequest, meant: list[Member[N]]) -> errors.DomainError:
         what = f"volume {request.name} cannot be placed"
-        if request.requisite and meant:
+        if _wanted(request) and meant:
             problems = "; ".join(one.problem for one in meant)
             return errors.Unplaceable(f"{what}: the nodes of the wanted topology do not answer: {problems}")
         silent = meant or [one for one in self._roster.all() if one.description is None]
@@ -82,11 +85,10 @@ class Choice(Generic[N]):
 
 
 def _is_meant(member: Member[N], request: VolumeRequest) -> bool:
-    return not request.requisite or any(reaches(member, one) for one in request.requisite)
+    wanted = _wanted(request)
+    return not wanted or any(reaches(member, one) for one in wanted)
 
 
-def _rank(member: Member[N], request: VolumeRequest) -> int:
-    for rank, wanted in enumerate(request.preferred):
-        if reaches(member, wanted):
-            return rank
-    return len(request.preferred)
+def _wanted(request: VolumeRequest) -> tuple[dict[str, str], ...]:
+    """Any of these; anywhere if there are none."""
+    return request.preferred[:1] or request.requisite

@@ -12,24 +12,23 @@ from driver.model.sizes import SizeRange
 from .conftest import GIB, KEY, Store, heard, making, running, wanted
 
 
-def offer(name: str, maximum: int | None, rank: int = 0) -> Offer:
-    return Offer(name, rank, None if maximum is None else Room(maximum, maximum, 4096))
+def offer(name: str, maximum: int | None) -> Offer:
+    return Offer(name, None if maximum is None else Room(maximum, maximum, 4096))
 
 
 @pytest.mark.parametrize(
     ("offers", "size", "tried"),
     [
         ([offer("a", 5), offer("b", 9)], 3, ["b", "a"]),
-        ([offer("a", 5, rank=0), offer("b", 9, rank=1)], 3, ["a", "b"]),
-        ([offer("a", 2, rank=0), offer("b", 9, rank=1)], 3, ["b"]),
+        ([offer("a", 2), offer("b", 9)], 3, ["b"]),
         ([offer("a", 1), offer("b", 2)], 3, ["b"]),
         ([offer("a", None), offer("b", 0)], 0, ["b"]),
         ([offer("a", None)], 0, ["a"]),
         ([offer("b", 5), offer("a", 5)], 3, ["a", "b"]),
     ],
 )
-def test_the_most_preferred_with_room_then_the_emptiest(offers: list[Offer], size: int, tried: list[str]) -> None:
-    """CSI TopologyRequirement: preferred in order. Nothing with room: the nearest is asked, and says why not."""
+def test_the_emptiest_first(offers: list[Offer], size: int, tried: list[str]) -> None:
+    """Issue: the node with the most free room. Nothing with room: the nearest is asked, and says why not."""
     assert order(offers, size) == tried
 
 
@@ -53,14 +52,28 @@ async def test_topology_decides_before_room(tmp_path: Path) -> None:
         assert made.startswith("p00000000000a")
 
 
-async def test_a_preferred_node_without_room_gives_way(tmp_path: Path) -> None:
-    """CSI: preferred is tried first; requisite is what must hold."""
+@pytest.mark.parametrize("lost", [False, True])
+async def test_another_node_is_no_substitute_for_the_preferred_one(tmp_path: Path, lost: bool) -> None:
+    """Issue: a plain create uses the preferred node or is RESOURCE_EXHAUSTED, so that the scheduler chooses again: the pod
+    may be able to run on that node only, and then a volume elsewhere keeps it from ever starting."""
     a, b = Store("a", "p00000000000a", room=1 * GIB), Store("b", "p00000000000b", room=20 * GIB)
     on_a, on_b = {KEY: "id-of-a"}, {KEY: "id-of-b"}
     request = wanted("n", size=SizeRange(5 * GIB), requisite=(on_a, on_b), preferred=(on_a, on_b))
+
+    async def send(node: Store, _pool: str) -> str:
+        if node.free < request.size.required:
+            raise errors.NoSpace(f"{node.name} is full")
+        return await node.make("v", "n")
+
     async with running(tmp_path, a, b) as fleet:
         await heard(fleet, a, b)
-        assert (await fleet.create_volume(request, making("v", "n"))).startswith("p00000000000b")
+        a.lost = lost
+        await fleet.roster.look(fleet.roster.all()[0])
+        with pytest.raises(errors.Unplaceable if lost else errors.NoSpace, match="node a"):
+            await fleet.create_volume(request, send)
+        a.lost, a.free = False, 20 * GIB
+        await fleet.roster.look(fleet.roster.all()[0])
+        assert (await fleet.create_volume(request, send)).startswith("p00000000000a")
 
 
 async def test_a_topology_of_nobody_is_resource_exhausted(tmp_path: Path) -> None:
