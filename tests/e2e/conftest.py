@@ -4,7 +4,7 @@ HOLDALL_E2E_INSTALLED=1 leaves the Holdall that is installed there as it is, wha
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,11 @@ import pytest
 from . import installation
 from .cluster import binaries, packages
 from .cluster.cluster import ROOT, Cluster
+from .driver import Driver
 from .space import Space
+
+FILESYSTEMS = {"ext4": "image", "xfs": "image", "btrfs": "btrfs"}
+"""And the backend whose volumes have it here."""
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +48,31 @@ def space(cluster: Cluster) -> Iterator[Space]:
     space = Space(cluster)
     yield space
     space.close()
+
+
+@pytest.fixture
+def driver(cluster: Cluster) -> Driver:
+    """Every pod of Holdall is ready."""
+    driver = Driver(cluster)
+    driver.ready()
+    return driver
+
+
+@pytest.fixture(scope="session")
+def classes(cluster: Cluster) -> Iterator[Mapping[str, str]]:
+    """For each filesystem, the StorageClass of it; a pod is waited for."""
+    names = {fs_type: f"e2e-{fs_type}" for fs_type in FILESYSTEMS}
+    for fs_type, name in names.items():
+        cluster.apply(
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {"name": name},
+                "provisioner": installation.DRIVER,
+                "volumeBindingMode": "WaitForFirstConsumer",
+                "allowVolumeExpansion": True,
+                "parameters": {"backend": FILESYSTEMS[fs_type], "csi.storage.k8s.io/fstype": fs_type},
+            }
+        )
+    yield names
+    cluster.kubectl("delete", *(f"storageclass/{name}" for name in names.values()))

@@ -170,6 +170,8 @@ class Node:
             "providerID": f"test://{self.name}",
             # A test that restarts things waits for this.
             "nodeStatusUpdateFrequency": "5s",
+            # So does one that kills things, several times over.
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
             "shutdownGracePeriod": "0s",
         }
 
