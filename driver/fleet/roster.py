@@ -262,9 +262,11 @@ class Roster(Generic[N]):
         news = not member.alive or member.pool_ids != {view.id for view in found.pools}
         member.description, member.problem, member.lost_before = found, "", False
         self._settle(member)
-        for gone in before - member.pool_ids:
-            if self._homes.get(gone) is member:
-                del self._homes[gone]
+        if gone := {one for one in before - member.pool_ids if self._homes.get(one) is member}:
+            for pool_id in gone:
+                del self._homes[pool_id]
+            # A lost node may have had it before.
+            self._settle_anew()
         if news:
             log.info("node answers", node=member.name, node_id=found.node_id, pools=sorted(member.pool_ids))
             await self._remember(member, found)

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 
 import msgspec
+import structlog
 
 from ..fleet.forgotten import GivenUp
 from ..model import errors
 from .state import State
 
 KEY = "forgotten."
+
+log = structlog.get_logger()
 
 
 class KubeForgotten:
@@ -39,8 +42,9 @@ class KubeForgotten:
     def _changed(self) -> None:
         try:
             found = self._read()
-        except errors.DataDamaged:
-            # What was known stays so; the next start says what is wrong.
+        except errors.DataDamaged as error:
+            # What was known stays so; a start would be refused.
+            log.error("forgotten pools not read", message=error.message)
             return
         if found != self._pools:
             self._pools = found

@@ -185,3 +185,17 @@ async def test_an_unreadable_decision_is_not_taken_for_none(tmp_path: Path) -> N
     (tmp_path / "forgotten.json").write_text("{")
     with pytest.raises(errors.DataDamaged, match=r"forgotten\.json"):
         await ForgottenFile(tmp_path).open()
+
+
+async def test_a_pool_that_left_its_new_node_is_its_old_one_s_again(tmp_path: Path) -> None:
+    """As far as anybody knows: else nobody would be waited for, and it could not be given up."""
+    a, b = two()
+    async with running(tmp_path, a, b) as fleet:
+        b.pools[PA] = set()
+        await lose(fleet, a)
+        holder = fleet.roster.at_hand(PA)
+        assert holder is not None
+        assert holder.name == "b"
+        del b.pools[PA]
+        await fleet.roster.look_again()
+        assert (await fleet.forgetting.forget(PA)).node == "a"
