@@ -11,7 +11,7 @@ from ..model import errors
 from ..model.sizes import SizeRange
 from ..model.volume import Volume
 from ..state.ledger import Put
-from . import specification
+from . import placement, specification
 from .inflight import Inflight
 from .pools import Pools
 from .trash import TrashCan
@@ -66,7 +66,11 @@ class Changes:
         return volume, backend.needs_node(volume)
 
     async def modify(self, volume_id: str, changes: dict[str, str]) -> None:
-        """All of ``changes`` are in force, or none (CSI ControllerModifyVolume). Keys not named do not change."""
+        """All of ``changes`` are in force, or none (CSI ControllerModifyVolume). Keys not named do not change.
+
+        What csi-resizer adds under ``csi.storage.k8s.io/`` is no change.
+        """
+        changes = placement.asked_by_people(changes)
         await self._inflight.run(volume_id, ("modify", changes), lambda: self._modify(volume_id, changes))
 
     async def _modify(self, volume_id: str, changes: dict[str, str]) -> None:

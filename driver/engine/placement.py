@@ -25,9 +25,14 @@ def backend_parameters(parameters: dict[str, str]) -> dict[str, str]:
     """What is left for the backend to read."""
     return {
         key: value
-        for key, value in parameters.items()
-        if key not in OWN_PARAMETERS and key not in FS_TYPE_KEYS and not key.startswith(_KUBERNETES)
+        for key, value in asked_by_people(parameters).items()
+        if key not in OWN_PARAMETERS and key not in FS_TYPE_KEYS
     }
+
+
+def asked_by_people(parameters: dict[str, str]) -> dict[str, str]:
+    """Without what Kubernetes' sidecars add to say which claim and volume it is (--extra-modify-metadata and its like)."""
+    return {key: value for key, value in parameters.items() if not key.startswith(_KUBERNETES)}
 
 
 def fs_type_of(parameters: dict[str, str]) -> str:

@@ -77,7 +77,9 @@ def suite(directory: Path) -> list[Path]:
     return [
         _made(directory, f"{SUITE_REGISTRY}/busybox:1.37.0-1", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
         # The one with a C library, asked for its shell and its dd.
-        _made(directory, f"{SUITE_REGISTRY}/glibc-dns-testing:2.0.0", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
+        _made(
+            directory, f"{SUITE_REGISTRY}/glibc-dns-testing:2.0.0", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}
+        ),
         _made(directory, f"{SUITE_REGISTRY}/pause:3.10.2", _busybox_tree, {"Entrypoint": _SLEEP, "Env": _PATH}),
         # Only whether it runs and can be entered is tested.
         *(

@@ -219,3 +219,13 @@ def test_modify_is_all_or_nothing(stubs: Stubs, make: Callable[..., Any], fails:
     assert in_force(compression="lzo", wipe="none")
     missing = csi_pb2.ControllerModifyVolumeRequest(volume_id=UNKNOWN, mutable_parameters={"wipe": "none"})
     fails("NOT_FOUND", stubs.controller.ControllerModifyVolume, missing)
+
+
+def test_what_kubernetes_adds_to_a_change_is_no_change(stubs: Stubs, make: Callable[..., Any]) -> None:
+    """csi-resizer --extra-modify-metadata says for which claim and volume it asks, among the mutable parameters."""
+    volume = make(pool="sub")
+    added = {f"csi.storage.k8s.io/{key}": "x" for key in ("pvc/name", "pvc/namespace", "pv/name")}
+    for mutable in ({"compression": "lzo", **added}, added):
+        stubs.controller.ControllerModifyVolume(
+            csi_pb2.ControllerModifyVolumeRequest(volume_id=volume.volume_id, mutable_parameters=mutable)
+        )
