@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,21 +95,12 @@ class Driver:
     def check_nothing_doubled(self, patience: float = 150.0) -> None:
         """RuntimeError or AssertionError unless the nodes have exactly the volumes and snapshots that the API's objects
         name, each name is placed on the node that has it and no other is placed, and the doctor finds nothing."""
-        volumes = {
-            pv["spec"]["csi"]["volumeHandle"]: _place(pv)
-            for pv in self._objects("persistentvolumes")
-            if pv["spec"].get("csi", {}).get("driver") == DRIVER
-        }
-        contents = [one for one in self._objects("volumesnapshotcontents") if one["spec"]["driver"] == DRIVER]
-        snapshots = {one["status"]["snapshotHandle"]: one["spec"]["source"]["volumeHandle"] for one in contents}
-        assert len(snapshots) == len(contents)
-        wait, wanted = self.cluster.wait_for, sorted(volumes)
-        wait(lambda: sorted(one["id"] for one in self.volumes()) == wanted, f"exactly volumes {wanted}", patience)
-        wait(lambda: self._snapshots() == sorted(snapshots), f"exactly snapshots {sorted(snapshots)}", patience)
-        placed = {_name(volume): node for volume, node in volumes.items()}
-        placed |= {_name(snapshot): volumes[source] for snapshot, source in snapshots.items()}
+        ends = time.monotonic() + patience
         # A note goes behind a delete's back, once no try of another controller can be on its way.
-        wait(lambda: self.placements() == placed, f"exactly placements {placed}", patience)
+        while (found := self._known()) != (wanted := self._wanted()):
+            if time.monotonic() > ends:
+                assert found == wanted
+            time.sleep(1.0)
         self.check_healthy()
 
     def check_healthy(self) -> None:
@@ -119,8 +111,32 @@ class Driver:
         )
         assert said == ""
 
-    def _snapshots(self) -> list[str]:
-        return sorted(one["id"] for one in json.loads(self.say("snapshot", "list", "--json")))
+    def _known(self) -> dict[str, object]:
+        """What Holdall has."""
+        return {
+            "volumes": sorted(one["id"] for one in self.volumes()),
+            "snapshots": sorted(one["id"] for one in json.loads(self.say("snapshot", "list", "--json"))),
+            "placements": self.placements(),
+        }
+
+    def _wanted(self) -> dict[str, object]:
+        """What it should have: one volume for each PersistentVolume, one snapshot for each content."""
+        volumes = [
+            (pv["spec"]["csi"]["volumeHandle"], _place(pv))
+            for pv in self._objects("persistentvolumes")
+            if pv["spec"].get("csi", {}).get("driver") == DRIVER
+        ]
+        node = dict(volumes)
+        snapshots = [
+            (one["status"]["snapshotHandle"], node.get(one["spec"]["source"]["volumeHandle"], "unknown"))
+            for one in self._objects("volumesnapshotcontents")
+            if one["spec"]["driver"] == DRIVER and "snapshotHandle" in one.get("status", {})
+        ]
+        return {
+            "volumes": sorted(volume for volume, _ in volumes),
+            "snapshots": sorted(snapshot for snapshot, _ in snapshots),
+            "placements": {_name(one): place for one, place in volumes + snapshots},
+        }
 
     def _objects(self, kind: str) -> list[Any]:
         found: Any = self.cluster.get(kind)

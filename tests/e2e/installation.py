@@ -72,6 +72,8 @@ def upgrade(cluster: Cluster, image: str, values: Mapping[str, object], wait: st
     repository, _, version = image.rpartition(":")
     file = cluster.directory / "values.json"
     file.write_text(json.dumps({**values, "image": {"repository": repository, "tag": version}}))
+    # Helm leaves definitions alone that are there (docs/kubernetes.md, Upgrade).
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ROOT / 'deploy/chart/crds'}")
     cluster.helm(
         *("upgrade", "--install", "holdall", str(ROOT / "deploy/chart"), f"--namespace={NAMESPACE}"),
         *("--create-namespace", f"--values={file}", "--wait", f"--timeout={wait}"),
