@@ -1,7 +1,9 @@
 """A pool given up, with real processes: forgotten and remembered over the command line, deletes over CSI."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -26,6 +28,17 @@ def holdall(two: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     """The command line, at the controller."""
     monkeypatch.setenv("CSI_ENDPOINT", two.controller.endpoint)
     return Holdall(capsys)
+
+
+def eventually(holdall: Holdall, name: str) -> dict[str, Any]:
+    """The pool of that name, once its node was looked at: one that was lost has half a second to answer each time."""
+    for _ in range(60):
+        for pool in holdall.json("pool", "list"):
+            if pool["name"] == name:
+                found: dict[str, Any] = pool
+                return found
+        time.sleep(0.5)
+    raise AssertionError(f"pool {name} is not listed after 30 s")
 
 
 def test_a_dead_node_s_pool_is_given_up_and_taken_back(two: Fleet, holdall: Holdall) -> None:
@@ -53,8 +66,8 @@ def test_a_dead_node_s_pool_is_given_up_and_taken_back(two: Fleet, holdall: Hold
     ).entries
     assert [pool["name"] for pool in holdall.json("pool", "list")] == ["a"]
     two.nodes["b"].start()
+    shown = eventually(holdall, "b")
     assert create(two.stubs, "letters").volume_id != volume.volume_id
-    (shown,) = [pool for pool in holdall.json("pool", "list") if pool["name"] == "b"]
     assert (shown["state"], pool_id in shown["reason"]) == ("unreachable", True)
     assert holdall.json("volume", "list")[0]["pool"] == "a"
     holdall.well("pool", "remember", pool_id)
