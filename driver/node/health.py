@@ -86,9 +86,7 @@ def _filesystem_errors(use: Use) -> list[Ailment]:
         return []
     if not count:
         return []
-    message = (
-        f"the kernel met {count} errors in the filesystem of {use.volume_id}; unstage it, and check it with e2fsck"
-    )
+    message = f"the kernel met {count} errors in its filesystem; unstage it, and check it with e2fsck"
     return [Ailment(Status.DEGRADED, "FilesystemErrors", message)]
 
 
@@ -99,5 +97,5 @@ def _unused_room(use: Use) -> list[Ailment]:
             return []
     except errors.DomainError:
         return []  # told by what else is wrong with it
-    message = f"the filesystem of {use.volume_id} is smaller than the volume; expand it on the node, or stage it again"
+    message = "its filesystem is smaller than the volume; expand it on the node, or stage it again"
     return [Ailment(Status.DEGRADED, "FilesystemSmallerThanVolume", message)]
