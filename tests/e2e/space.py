@@ -16,6 +16,19 @@ _OF_THE_CLUSTER = ("storageclass.", "volumeattributesclass.", "volumesnapshotcla
 """Objects of tests and examples that do not go with a namespace, as ``kubectl --output=name`` begins them."""
 
 
+def container(places: Mapping[str, str], *, block: bool = False, **more: Any) -> dict[str, Any]:
+    """A container that sleeps, with each volume (path to name) at its path; ``block``: as a device there."""
+    at = "devicePath" if block else "mountPath"
+    found = [{"name": volume, at: path} for path, volume in places.items()]
+    what = "volumeDevices" if block else "volumeMounts"
+    return {"name": "main", "image": images.BUSYBOX, "command": ["sh", "-c", SLEEP], what: found, **more}
+
+
+def only(*nodes: str) -> list[dict[str, Any]]:
+    """A StorageClass's allowedTopologies: these nodes."""
+    return [{"matchLabelExpressions": [{"key": f"{DRIVER}/node", "values": list(nodes)}]}]
+
+
 class Space:
     """Objects in it are gone, and their volumes deleted, after ``close``."""
 
@@ -30,17 +43,18 @@ class Space:
         )
 
     def close(self) -> None:
-        """The namespace is gone, with every volume and snapshot that was made for it, retained ones too; so are the
-        classes that were applied."""
-        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=120s", timeout=150.0)
+        """Nothing of it is left but the empty namespace, which goes by itself: pods, claims, snapshots and their volumes,
+        retained ones too, and the classes that were applied."""
         for volume in self.volumes():
             if volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain":
                 self.cluster.kubectl(
                     *("patch", "pv", volume["metadata"]["name"]),
                     '--patch={"spec":{"persistentVolumeReclaimPolicy":"Delete"}}',
                 )
-        self.cluster.kubectl("delete", "namespace", self.name, "--timeout=120s", timeout=150.0)
+        kinds = "pods,persistentvolumeclaims,volumesnapshots,volumegroupsnapshots"
+        self.kubectl("delete", kinds, "--all", "--grace-period=1", "--timeout=120s", timeout=150.0)
         self.cluster.wait_for(lambda: not self.volumes() and not self._contents(), "the end of volumes and snapshots")
+        self.cluster.kubectl("delete", "namespace", self.name, "--wait=false")
         if self._applied:
             self.cluster.kubectl("delete", "--ignore-not-found", "--timeout=60s", *self._applied)
 
@@ -95,26 +109,29 @@ class Space:
         self, name: str, claims: Mapping[str, str], *, block: bool = False, ready: bool = True, **spec: Any
     ) -> None:
         """A pod that sleeps, with each claim at its path; ``block``: as a device there. ``spec`` adds to the pod's."""
-        at = "devicePath" if block else "mountPath"
-        main = {
-            "name": "main",
-            "image": images.BUSYBOX,
-            "command": ["sh", "-c", SLEEP],
-            ("volumeDevices" if block else "volumeMounts"): [
-                {"name": claim, at: path} for path, claim in claims.items()
-            ],
-        }
         volumes = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims.values()]
         self.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": name},
-                "spec": {**QUICK, "containers": [main], "volumes": volumes, **spec},
+                "spec": {**QUICK, "containers": [container(claims, block=block)], "volumes": volumes, **spec},
             }
         )
         if ready:
             self.ready(name)
+
+    def grow(self, claim: str, size: str) -> None:
+        """The claim asks for ``size``; `grown` waits until it has it."""
+        self.kubectl(
+            "patch", "pvc", claim, "--patch", json.dumps({"spec": {"resources": {"requests": {"storage": size}}}})
+        )
+
+    def grown(self, claim: str, size: str, patience: float = 120.0) -> None:
+        """The claim's capacity is ``size``, filesystem included. RuntimeError when it does not become so."""
+        self.cluster.wait_for(
+            lambda: self.get("pvc", claim)["status"]["capacity"]["storage"] == size, f"{claim} of {size}", patience
+        )
 
     def ready(self, *pods: str, patience: int = 120) -> None:
         """Each pod is Ready. RuntimeError with the namespace's warnings when one is not."""
@@ -170,7 +187,7 @@ class Space:
         try:
             self.cluster.wait_for(look, f"an event about {name} with {words}", patience)
         except RuntimeError as error:
-            raise RuntimeError(f"{error}; there were: {found}") from error
+            raise RuntimeError(f"{error}; there were:\n{chr(10).join(found)}") from error
         return found[0]
 
     def warnings(self) -> str:
@@ -204,6 +221,11 @@ class Space:
         own = object_id.partition(".")[2] or object_id
         stores = self.cluster.node(node).root / "var/lib/holdall"
         return [path for path in stores.rglob(f"*{own}*") if "ledger" not in path.name]
+
+    def used_of(self, object_id: str) -> int:
+        """Bytes that the volume takes in its pool."""
+        found: int = json.loads(self.holdall("volume", "show", object_id, "--json"))["used"]
+        return found
 
     def holdall(self, *arguments: str) -> str:
         """What the command printed, run in a controller's pod as ``kubectl exec`` does."""
