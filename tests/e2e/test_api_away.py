@@ -11,6 +11,8 @@ from .driver import Driver
 from .space import Space
 from .writer import Writer
 
+pytestmark = pytest.mark.timeout(900)
+
 AWAY = {"away": 60.0, "hung": 40.0}
 """Seconds. Longer than any Lease."""
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -17,6 +18,8 @@ from .cluster.cluster import Cluster
 from .driver import Driver
 from .installation import NAMESPACE
 from .space import Space
+
+pytestmark = pytest.mark.timeout(900)
 
 SETTLE = 300
 """Seconds from a new CA's publication until it signs (driver/kube/authority.py)."""

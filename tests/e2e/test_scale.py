@@ -14,6 +14,8 @@ from .driver import Driver
 from .installation import NAMESPACE
 from .space import Space
 
+pytestmark = pytest.mark.timeout(900)
+
 ACCOUNT = f"{NAMESPACE}:holdall-controller"
 FIGURES = ROOT / "out" / "e2e-scale.json"
 
@@ -54,7 +56,7 @@ def _until(true: Callable[[], bool], patience: float) -> float:
 def test_many_claims_at_once(space: Space, driver: Driver, immediate: str, claims: int) -> None:
     """Each claim is bound to a volume of its own; deleted all at once, no volume, note or finding is left."""
     audit = Audit(space.cluster)
-    memory = _memory(driver)
+    memory, placed = _memory(driver), driver.placements()
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -80,6 +82,8 @@ def test_many_claims_at_once(space: Space, driver: Driver, immediate: str, claim
     deleted = time.monotonic() - began
     gone = audit.counts(ACCOUNT, start)
     driver.check_nothing_doubled(patience=300)
+    # A note goes behind a delete's back, once no try of another controller can be on its way.
+    space.cluster.wait_for(lambda: driver.placements().keys() <= placed.keys(), "the end of their placements", 180)
     figures = {
         "claims": claims,
         "posted_seconds": round(posted, 1),

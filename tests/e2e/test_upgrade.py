@@ -13,6 +13,8 @@ from .driver import Driver
 from .space import Space
 from .writer import Writer
 
+pytestmark = pytest.mark.timeout(900)
+
 NODES = ("node-1", "node-2")
 _FIO = (
     *(
