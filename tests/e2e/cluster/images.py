@@ -76,7 +76,7 @@ def suite(directory: Path) -> list[Path]:
     serve = "mkdir -p /www && echo welcome >/www/index.html && exec httpd -f -p 80 -h /www"
     return [
         _made(directory, f"{SUITE_REGISTRY}/busybox:1.37.0-1", _busybox_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
-        _made(directory, f"{SUITE_REGISTRY}/glibc-dns-testing:2.0.0", _dd_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
+        _made(directory, f"{SUITE_REGISTRY}/glibc-dns-testing:2.0.0", _glibc_tree, {"Cmd": ["/bin/sh"], "Env": _PATH}),
         _made(directory, f"{SUITE_REGISTRY}/pause:3.10.2", _busybox_tree, {"Entrypoint": _SLEEP, "Env": _PATH}),
         # Only whether it runs and can be entered is tested.
         *(
@@ -107,16 +107,18 @@ def _agnhost_tree(root: Path) -> None:
     nsenter.chmod(0o755)
 
 
-def _dd_tree(root: Path) -> None:
-    """The suite has raw blocks written past the cache (`dd oflag=nocache`), which busybox cannot."""
+def _glibc_tree(root: Path) -> None:
+    """The suite writes raw blocks past the cache (`dd oflag=nocache`), which busybox cannot; and its shell would run its
+    own dd wherever another lies."""
     _busybox_tree(root)
-    program = Path("/bin/dd")
-    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    (root / "bin" / "dd").unlink()
-    for file in (program, *(Path(word) for word in said.split() if word.startswith("/"))):
-        place = root / file.relative_to("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, place)
+    for name, source in (("dd", Path("/bin/dd")), ("sh", Path("/bin/dash"))):
+        (root / "bin" / name).unlink()
+        shutil.copy(source, root / "bin" / name)
+        said = subprocess.run(["ldd", source], capture_output=True, text=True, check=True).stdout
+        for library in (Path(word) for word in said.split() if word.startswith("/")):
+            place = root / library.relative_to("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, place)
 
 
 def _made(directory: Path, name: str, fill: Callable[[Path], None], config: Config) -> Path:

@@ -30,7 +30,10 @@ done
 mkdir -p srv
 mount --bind srv /srv
 mount -t tmpfs -o mode=755 node /run
-mkdir -p /run/lock /run/udev
+mkdir -p /run/lock /run/udev /run/sysfs
+# A network namespace has one sysfs, which is for all what its first mount was. Here that would be some container's, read-only,
+# and privileged pods on the host's network would find /sys read-only too.
+mount -t sysfs sysfs /run/sysfs
 : >/run/node-ready
 
 trap : TERM INT HUP
