@@ -100,6 +100,13 @@ class Memory:
         """``node`` has this now; what is known of it already is kept."""
         await self._store.do("INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?)", *_row(listing, node, entry))
 
+    async def keep(self, listing: Listing, node: str, entries: Sequence[Listed]) -> None:
+        """``node`` has these now; what is known of them already is kept, and so is what else it has."""
+        if not entries:
+            return
+        rows = [_row(listing, node, one) for one in entries]
+        await self._store.run(lambda db: db.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?)", rows))
+
     async def change(self, listing: Listing, object_id: str, change: Callable[[bytes], bytes]) -> None:
         """The entry of that id, if there is one, becomes what ``change`` makes of it."""
 

@@ -92,9 +92,13 @@ class _Reader(Generic[N]):
             start = after or f"{pool_id}."
             if self._member.alive:
                 try:
-                    return await self._ask(pool_id, start, count)
+                    found = await self._ask(pool_id, start, count)
                 except errors.Unavailable:
                     await self._roster.look(self._member)
+                else:
+                    # Made through another controller, perhaps: what was listed once is listed until it is known to be gone.
+                    await self._memory.keep(self._listing, self._member.name, found)
+                    return found
             found = await self._memory.page(self._listing, self._member.name, start, count)
             return [one for one in found if one.id.startswith(f"{pool_id}.")]
 

@@ -57,6 +57,19 @@ async def test_a_lost_node_speaks_from_memory(tmp_path: Path) -> None:
             assert [one for page in await walk(fleet, limit) for one in page] == before
 
 
+async def test_what_was_listed_once_is_listed_when_its_node_is_lost(tmp_path: Path) -> None:
+    """Made through another controller since the node was heard out: it was in our own answer, so it is in the next one."""
+    a, b = filled("a", PA), filled("b", PB, PD)
+    async with running(tmp_path, a, b) as fleet:
+        await heard(fleet, a, b)
+        b.pools[PB].add(ids.derive(PB, "v", "made elsewhere"))
+        before = everything(a, b)
+        for limit in (3, 4000):
+            assert [one for page in await walk(fleet, limit) for one in page] == before
+        b.lost = True
+        assert [one for page in await walk(fleet, 3) for one in page] == before
+
+
 async def test_a_node_lost_since_before_the_start_speaks_from_memory(tmp_path: Path) -> None:
     """A restart of the controller does not make the list shorter either."""
     a, b = filled("a", PA), filled("b", PB)
