@@ -222,11 +222,6 @@ class Space:
         stores = self.cluster.node(node).root / "var/lib/holdall"
         return [path for path in stores.rglob(f"*{own}*") if "ledger" not in path.name]
 
-    def used_of(self, object_id: str) -> int:
-        """Bytes that the volume takes in its pool."""
-        found: int = json.loads(self.holdall("volume", "show", object_id, "--json"))["used"]
-        return found
-
     def holdall(self, *arguments: str) -> str:
         """What the command printed, run in a controller's pod as ``kubectl exec`` does."""
         return self.cluster.kubectl(

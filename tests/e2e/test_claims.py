@@ -7,14 +7,16 @@ from .space import Space
 
 @pytest.mark.parametrize("fs_type", ["ext4", "xfs", "btrfs"])
 def test_a_claim_is_bound_mounted_and_written(space: Space, fs_type: str) -> None:
-    """A pod gets the filesystem its class names, and the next pod finds what the first one wrote."""
+    """A pod gets the filesystem its class names; the next pod goes to the same node and finds what the first one wrote."""
     space.example(f"claim-{fs_type}")
     space.ready(fs_type)
     assert space.sh(fs_type, "cat /data/greeting") == "hello\n"
     assert f" {fs_type} rw" in space.sh(fs_type, "grep ' /data ' /proc/mounts")
     space.sh(fs_type, "head -c 1000000 /dev/urandom >/data/random; sync; md5sum /data/random >/data/sum")
+    node = space.node_of(fs_type)
     space.delete(f"pod/{fs_type}")
     space.pod("again", {"/data": fs_type})
+    assert space.node_of("again") == node
     assert "OK" in space.sh("again", "md5sum -c /data/sum")
 
 
