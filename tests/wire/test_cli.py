@@ -158,7 +158,8 @@ def test_a_driver_that_is_not_there_is_one_sentence(holdall: Holdall, tmp_path: 
     nowhere = f"unix://{tmp_path}/no.sock"
     assert f"Holdall at {tmp_path}/no.sock: cannot connect" in holdall.refused("volume", "list", "--endpoint", nowhere)
     assert "holdall:" in holdall.well("version", "--endpoint", nowhere)
-    assert "is not of the form unix:///PATH.sock" in holdall.refused("pool", "list", "--endpoint", "tcp://a:1")
+    assert "is not of the form unix:///PATH.sock" in holdall.refused("pool", "list", "--endpoint", "a:1")
+    assert "nothing goes over TCP in plain" in holdall.refused("pool", "list", "--endpoint", "tcp://a:1")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
