@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +203,18 @@ class Space:
 
     def volumes(self) -> list[dict[str, Any]]:
         """The PersistentVolumes whose claims are in this namespace."""
-        found: Sequence[dict[str, Any]] = self.cluster.get("pv")["items"]  # type: ignore[assignment]
+        found: Any = self.cluster.get("pv")["items"]
         return [one for one in found if one["spec"].get("claimRef", {}).get("namespace") == self.name]
+
+    def content_of(self, snapshot: str) -> dict[str, Any]:
+        """The VolumeSnapshotContent that the snapshot is bound to."""
+        return self.cluster.get(
+            "volumesnapshotcontent", self.get("volumesnapshot", snapshot)["status"]["boundVolumeSnapshotContentName"]
+        )
 
     def _contents(self) -> list[str]:
         """The VolumeSnapshotContents whose snapshots are in this namespace."""
-        found: Sequence[dict[str, Any]] = self.cluster.get("volumesnapshotcontents")["items"]  # type: ignore[assignment]
+        found: Any = self.cluster.get("volumesnapshotcontents")["items"]
         named = [(one["metadata"]["name"], one["spec"]["volumeSnapshotRef"].get("namespace")) for one in found]
         return [name for name, namespace in named if namespace == self.name]
 

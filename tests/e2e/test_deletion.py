@@ -39,12 +39,12 @@ def test_a_snapshot_outlives_its_claim(space: Space) -> None:
     space.claim("second", **source("cut"))
     space.pod("reader", {"/data": "second"})
     assert space.sh("reader", "cat /data/greeting") == "hello\n"
-    content = space.get("volumesnapshot", "cut")["status"]["boundVolumeSnapshotContentName"]
-    cut = space.cluster.get("volumesnapshotcontent", content)["status"]["snapshotHandle"]  # type: ignore[index]
+    cut = space.content_of("cut")["status"]["snapshotHandle"]
     space.delete("volumesnapshot/cut")
     assert space.sh("reader", "cat /data/greeting") == "hello\n"
-    for one in (handle, str(cut)):
-        space.cluster.wait_for(lambda one=one: not space.pool_has(node, one), f"the end of {one}")  # type: ignore[misc]
+    space.cluster.wait_for(
+        lambda: not space.pool_has(node, handle) and not space.pool_has(node, cut), "the end of both"
+    )
     assert clean(space)
 
 

@@ -8,8 +8,7 @@ def members(space: Space, group: str) -> dict[str, str]:
     """The group's snapshots by the claim each was cut of."""
     found = {}
     for one in space.get("volumesnapshots")["items"]:
-        content = space.cluster.get("volumesnapshotcontent", one["status"]["boundVolumeSnapshotContentName"])
-        handle = content["spec"]["source"]["volumeHandle"]  # type: ignore[index]
+        handle = space.content_of(one["metadata"]["name"])["spec"]["source"]["volumeHandle"]
         if one["status"].get("volumeGroupSnapshotName") == group:
             found[handle] = one["metadata"]["name"]
     return {claim: found[space.handle_of(claim)] for claim in ("ledger", "journal")}
