@@ -18,6 +18,7 @@ Right = tuple[str, str, str]
 
 UNUSED: dict[Right, str] = {
     ("", "secrets", "update"): "a CA that ends within the year is replaced in its Secret (driver/kube/authority.py)",
+    ("holdall.csi.dev", "pools", "delete"): "the object of a pool that was given up goes (driver/kube/pools.py)",
 }
 """What is granted although no test uses it, and why."""
 
@@ -48,9 +49,12 @@ def test_every_exception_is_still_one(cluster: Cluster) -> None:
 
 
 def test_nothing_that_was_asked_for_was_forbidden(cluster: Cluster) -> None:
-    """No program of the controller's pod asks for what it may not have."""
-    refused = [one for one in Audit(cluster).requests(CONTROLLER) if one.forbidden]
-    assert refused == []
+    """No program of the controller's pod asks for what it may not have. An API server that has just started forbids for a
+    moment what it allows a little later, before it has read its roles."""
+    asked: dict[bool, set[tuple[str, str, str, str]]] = {True: set(), False: set()}
+    for one in Audit(cluster).requests(CONTROLLER):
+        asked[one.forbidden].add((one.group, one.resource, one.verb, one.namespace))
+    assert sorted(asked[True] - asked[False]) == []
 
 
 def test_nodes_ask_the_api_for_nothing(cluster: Cluster) -> None:
