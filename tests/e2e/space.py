@@ -51,8 +51,10 @@ class Space:
                     *("patch", "pv", volume["metadata"]["name"]),
                     '--patch={"spec":{"persistentVolumeReclaimPolicy":"Delete"}}',
                 )
-        kinds = "pods,persistentvolumeclaims,volumesnapshots,volumegroupsnapshots"
-        self.kubectl("delete", kinds, "--all", "--grace-period=1", "--timeout=120s", timeout=150.0)
+        # In two steps: a snapshot whose deletion finds a claim still waiting to be restored from it is not looked at again
+        # by the snapshot-controller for a quarter of an hour.
+        for kinds in ("pods,persistentvolumeclaims", "volumesnapshots,volumegroupsnapshots"):
+            self.kubectl("delete", kinds, "--all", "--grace-period=1", "--timeout=120s", timeout=150.0)
         self.cluster.wait_for(lambda: not self.volumes() and not self._contents(), "the end of volumes and snapshots")
         self.cluster.kubectl("delete", "namespace", self.name, "--wait=false")
         if self._applied:
