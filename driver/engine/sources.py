@@ -9,6 +9,7 @@
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -37,6 +38,8 @@ class Sources:
         self._uses = uses
         self._inflight = inflight
         self._deadline = freeze_deadline
+        self._still: set[str] = set()
+        self._still_lock = threading.Lock()
 
     async def shares(self, pool: Pool) -> bool:
         """Whether copies in ``pool`` take constant time."""
@@ -67,12 +70,25 @@ class Sources:
 
     @contextlib.contextmanager
     def still(self, paths: list[str]) -> Iterator[None]:
-        """The filesystems at ``paths`` are clean and do not move. Blocks; raises when that cannot be kept."""
+        """The filesystems at ``paths`` are clean and do not move. Blocks; raises when that cannot be kept, and Busy while
+        another snapshot of ours keeps one of them still: the kernel could not tell it from somebody else's freeze."""
         if not paths:
             yield
             return
-        with freeze.frozen(paths, self._deadline):
+        with self._alone(paths), freeze.frozen(paths, self._deadline):
             yield
+
+    @contextlib.contextmanager
+    def _alone(self, paths: list[str]) -> Iterator[None]:
+        with self._still_lock:
+            if taken := self._still.intersection(paths):
+                raise errors.Busy(f"the filesystem at {min(taken)} is held still for another snapshot; try again")
+            self._still.update(paths)
+        try:
+            yield
+        finally:
+            with self._still_lock:
+                self._still.difference_update(paths)
 
     async def find(self, pool: Pool, source: Source) -> Volume | Snapshot:
         """The source's record. NotFound; InvalidArgument when it cannot be read yet."""
