@@ -74,7 +74,7 @@ def test_a_retained_volume_is_claimed_again(space: Space) -> None:
     space.cluster.wait_for(lambda: space.sh("kept", "cat /data/greeting") == "hello\n", "the greeting")
     volume = space.volume_of("kept")["metadata"]["name"]
     space.delete("pod/kept", "pvc/kept")
-    space.cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", "--timeout=30s", f"pv/{volume}")
+    space.cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", "--timeout=60s", f"pv/{volume}")
     forget = [{"op": "remove", "path": f"/spec/claimRef/{field}"} for field in ("uid", "resourceVersion")]
     space.cluster.kubectl("patch", "pv", volume, "--type=json", f"--patch={json.dumps(forget)}")
     space.example("retain")
