@@ -1,6 +1,7 @@
 """Hearing out a node: all it has goes into the memory, and the names of all it has into the placements."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import structlog
@@ -17,6 +18,10 @@ log = structlog.get_logger()
 PAGE = 1000
 AGAIN = 300.0
 """Seconds after which a node is heard out again, for what was changed there without asking us."""
+SOON = 5.0
+"""The same, when a look says that it has more or fewer objects than before; another controller may have made them."""
+SHARE = 20
+"""A node is not heard out for more than one part in so many of the time, however much changes on it."""
 AT_ONCE = 16
 """Nodes heard out at the same time; in a large fleet the others wait for their turn."""
 
@@ -24,7 +29,8 @@ AT_ONCE = 16
 class Learning:
     """At most one hearing per node at a time, in the background. What lies in a pool that was given up is not learned."""
 
-    def __init__(self, memory: Memory, placement: Placement, forgotten: Forgotten) -> None:
+    def __init__(self, memory: Memory, placement: Placement, forgotten: Forgotten, *, soon: float = SOON) -> None:
+        self._soon = soon
         self._memory = memory
         self._placement = placement
         self._forgotten = forgotten
@@ -57,8 +63,10 @@ class Learning:
 
     async def _keep(self, member: Member[N]) -> None:
         while member.alive:
+            before, began = _counts(member), time.monotonic()
             try:
                 async with self._turns:
+                    began = time.monotonic()
                     for listing in LISTINGS:
                         await self._hear(member, listing)
                 await self._placement.heard(member.name)
@@ -67,7 +75,14 @@ class Learning:
                 log.warning("node not heard out", node=member.name, message=error.message)
                 await asyncio.sleep(5.0)
             else:
-                await asyncio.sleep(AGAIN)
+                await self._rest(member, before, time.monotonic() - began)
+
+    async def _rest(self, member: Member[N], before: list[tuple[str, int, int]], took: float) -> None:
+        until, pause = time.monotonic() + AGAIN, max(self._soon, took * SHARE)
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(pause, left))
+            if _counts(member) != before:
+                return
 
     async def _hear(self, member: Member[N], listing: Listing) -> None:
         token = after = ""
@@ -83,6 +98,11 @@ class Learning:
                 return
             token = page.next_token
             after = page.entries[-1].id if page.entries else after
+
+
+def _counts(member: Member[N]) -> list[tuple[str, int, int]]:
+    pools = member.description.pools if member.description else ()
+    return [(view.id, view.volumes, view.snapshots) for view in pools]
 
 
 def _keys(entries: list[Listed]) -> list[str]:

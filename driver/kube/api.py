@@ -156,7 +156,9 @@ async def connect(kubeconfig: str = "") -> Api:
     except (ConfigException, OSError, ValueError) as error:
         raise errors.FailedPrecondition(f"no way to the Kubernetes API: {error}") from error
     configuration.client_side_validation = False
-    return Api(ApiClient(configuration))
+    client = ApiClient(configuration)
+    client.user_agent = "holdall"
+    return Api(client)
 
 
 def _refused(what: str, status: int, text: bytes) -> errors.DomainError:

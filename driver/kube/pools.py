@@ -96,6 +96,12 @@ class Pools:
         log.info("pool object removed", pool=pool_id)
 
     def _tell(self, pool_id: str, before: Kept | None, now: Kept) -> None:
+        if "health" not in now.status:
+            # Helm leaves CRDs as they were: one of an earlier version drops what this one writes.
+            log.warning(
+                "pool object incomplete", pool=pool_id, message="apply deploy/chart/crds: the Pool CRD is older"
+            )
+            return
         was = before.status.get("health", HEALTHY) if before else HEALTHY
         health, name = now.status["health"], f"pool {now.spec['poolName']} of node {now.spec['node']}"
         subject = Subject(f"{GROUP}/v1", "Pool", pool_id, now.uid)

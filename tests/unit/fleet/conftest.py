@@ -45,7 +45,7 @@ class Store:
     def _view(self, pool_id: str) -> PoolView:
         return PoolView(
             id=pool_id, name=pool_id, backend="image", path="/", node_id=f"id-of-{self.name}", device_class="ssd",
-            topology={KEY: f"id-of-{self.name}"}, schedulable=True, abilities=(),
+            topology={KEY: f"id-of-{self.name}"}, schedulable=True, abilities=(), volumes=len(self.pools[pool_id]),
         )  # fmt: skip
 
     async def room(self, query: CapacityQuery) -> Room:
