@@ -27,7 +27,8 @@ class Merge(Generic[N]):
         self._memory = memory
 
     async def page(self, listing: Listing, starting_token: str, limit: int) -> NodePage:
-        """At most ``limit`` entries in order of id over all nodes; a node that does not answer speaks from memory.
+        """At most ``limit`` entries in order of id over all nodes; a node that does not answer speaks from memory. The
+        health of a lost node lists all its volumes; ``entry`` is empty where none was remembered.
 
         StaleToken for a token of another list. Unavailable, naming it, when a node neither answers nor is remembered.
         """
@@ -99,10 +100,18 @@ class _Reader(Generic[N]):
                     # Made through another controller, perhaps: what was listed once is listed until it is known to be gone.
                     await self._memory.keep(self._listing, self._member.name, found)
                     return found
-            found = await self._memory.page(self._listing, self._member.name, start, count)
+            found = await self._remembered(start, count)
             return [one for one in found if one.id.startswith(f"{pool_id}.")]
 
         return read
+
+    async def _remembered(self, start: str, count: int) -> list[Listed]:
+        if self._listing != "health":
+            return await self._memory.page(self._listing, self._member.name, start, count)
+        # Of a node that answers, only what is unhealthy is listed; of one that is lost, nothing can be reached.
+        unhealthy = {one.id: one for one in await self._memory.page("health", self._member.name, start, 0)}
+        volumes = await self._memory.page("volumes", self._member.name, start, count)
+        return [unhealthy.get(one.id, Listed(one.id, b"")) for one in volumes]
 
     async def _ask(self, pool_id: str, start: str, count: int) -> list[Listed]:
         prefix = f"{pool_id}."

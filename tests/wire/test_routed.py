@@ -141,6 +141,9 @@ def test_a_lost_node_does_not_shorten_lists_nor_block_others(two: Fleet) -> None
     began = time.monotonic()
     control.ControllerGetVolume(csi.ControllerGetVolumeRequest(volume_id=on_b.volume_id), timeout=20)
     assert time.monotonic() - began < 5
+    health = control.ControllerListVolumeHealth(csi.ControllerListVolumeHealthRequest())
+    reasons = {one.volume_id: [said.reason for said in one.health_statuses] for one in health.entries}
+    assert reasons == {on_a.volume_id: ["NodeLost"]}
     pools = {pool.node_id: pool.state for pool in two.stubs.holdall.ListPools(holdall.ListPoolsRequest()).pools}
     assert pools == {"node-a": "unreachable", "node-b": "ready"}
     findings = list(two.stubs.holdall.Doctor(holdall.DoctorRequest()))

@@ -8,8 +8,10 @@ from csi.v1 import csi_pb2 as csi
 from csi.v1 import csi_pb2_grpc as stubs
 
 from ...fleet.fleet import Fleet
+from ...fleet.nodes import Listed
 from ...model import errors, ids
-from .. import convert, offered
+from ...model.health import Ailment, Status
+from .. import answer, convert, offered
 from ..controller import page_size
 from ..interceptor import Context
 from .peer import Peer, listed_snapshot, listed_volume, passing
@@ -81,8 +83,18 @@ class Controller(stubs.ControllerServicer):
         self, request: csi.ControllerListVolumeHealthRequest, context: Context
     ) -> csi.ControllerListVolumeHealthResponse:
         page = await self._fleet.merge.page("health", request.starting_token, page_size(request.max_entries))
-        entries = [csi.VolumeHealth.FromString(one.entry) for one in page.entries]
+        entries = [self._health(one) for one in page.entries]
         return csi.ControllerListVolumeHealthResponse(entries=entries, next_token=page.next_token)
+
+    def _health(self, listed: Listed) -> csi.VolumeHealth:
+        """As it was remembered, and INACCESSIBLE while its node does not answer."""
+        entry = csi.VolumeHealth.FromString(listed.entry) if listed.entry else csi.VolumeHealth(volume_id=listed.id)
+        parts = ids.split(entry.volume_id)
+        home = self._fleet.roster.at_hand(parts[0]) if parts else None
+        if home is not None and not home.alive:
+            away = Ailment(Status.INACCESSIBLE, "NodeLost", home.lost().message)
+            entry.health_statuses.extend(answer.health(entry.volume_id, [away]).health_statuses)
+        return entry
 
     async def ControllerGetVolumeHealth(
         self, request: csi.ControllerGetVolumeHealthRequest, context: Context
