@@ -25,7 +25,7 @@ setup-bench:
 demo: setup ## see Holdall do its job, for real, on this machine
 	@.venv/bin/holdall demo
 
-test: setup-sanity ## a time-boxed slice of the lanes (15 minutes at most; 30 where Kubernetes has to be built first)
+test: setup-sanity ## a time-boxed slice of the lanes (15 minutes at most)
 	@$(python) -m tools.lanes test $(LANES)
 
 prove: setup-sanity ## everything at full size; writes docs/proof.md (hours)

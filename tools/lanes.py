@@ -17,8 +17,8 @@ from types import FrameType
 from . import lane_run, plan, report
 
 ROOT = Path(__file__).resolve().parent.parent
-SLICE_MINUTES = 30
-"""What `make test` may take on a fresh machine with two cores, everything built and installed on the way; 15 otherwise."""
+SLICE_MINUTES = 15
+"""What `make test` may take on a fresh machine with two cores, installation included."""
 
 
 def run(

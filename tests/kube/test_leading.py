@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 
 from csi.holdall.v1 import holdall_pb2 as holdall
@@ -55,6 +56,15 @@ async def test_one_of_two_controllers_writes_the_pools_and_the_other_after_it(wo
         await client.close()
 
 
+async def is_empty(client: Client) -> bool:
+    """Whether the list is; not while the lost node was not heard out yet and its pool is not known to be forgotten."""
+    try:
+        return not await listed(client)
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+
 async def test_what_one_controller_forgets_the_other_forgot(world: World) -> None:
     """The decision is in the cluster: deletes succeed through either, and the pool's object goes."""
     await define(world.api, "pools")
@@ -69,7 +79,7 @@ async def test_what_one_controller_forgets_the_other_forgot(world: World) -> Non
         await y.ask(y.controller.DeleteVolume, csi.DeleteVolumeRequest(volume_id=volume.volume_id), timeout=30)
     await x.ask(x.holdall.ForgetPool, holdall.ForgetPoolRequest(pool_id=pool_id), timeout=30)
     async with asyncio.timeout(20):
-        while await listed(y):
+        while not await is_empty(y):
             await asyncio.sleep(0.05)
     await y.ask(y.controller.DeleteVolume, csi.DeleteVolumeRequest(volume_id=volume.volume_id), timeout=30)
     await eventually(world, {"nb"})
