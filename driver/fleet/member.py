@@ -4,6 +4,7 @@ import asyncio
 from typing import Generic
 
 from ..model import errors
+from ..model.health import Ailment, Status
 from .membership import Seat
 from .nodes import Description, N
 
@@ -53,6 +54,10 @@ class Member(Generic[N]):
     def lost(self) -> errors.Unavailable:
         """What to answer instead of it."""
         return errors.Unavailable(self.problem or f"node {self.name} does not answer")
+
+    def away(self) -> Ailment:
+        """What is wrong with everything it has, while it does not answer."""
+        return Ailment(Status.INACCESSIBLE, "NodeLost", self.lost().message)
 
     def sit(self, seat: Seat[N]) -> N | None:
         """It is reached as ``seat`` says from now on; the node it was reached by before, if that is another."""

@@ -26,9 +26,8 @@ def _of(member: Member[N], roster: Roster[N]) -> list[PoolView]:
             else view
             for view in views
         ]
-    lost = Ailment(Status.INACCESSIBLE, "NodeLost", member.lost().message)
     return [
-        _away(view, lost)
+        _away(view, member.away())
         for view in views
         if view.id not in forgotten and (not view.id or roster.at_hand(view.id) is member)
     ]

@@ -22,6 +22,8 @@ CONNECT = 3.0
 PATIENCE = 10.0
 """Seconds for one request with all its tries, when the caller set no deadline."""
 TRIES = 3
+PAGE = 500
+"""Objects asked for at once."""
 SILENCE = 90.0
 """Seconds without a word after which a watch is begun anew; bookmarks come each minute."""
 # Untyped where they come from.
@@ -89,16 +91,21 @@ class Api:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def items(self, path: str) -> AsyncGenerator[Object, None]:
-        """All objects of a list, page by page. Raises as ``request`` does."""
-        query = {"limit": "500"}
+    async def pages(self, path: str, selector: Mapping[str, str] | None = None) -> AsyncGenerator[Object, None]:
+        """The pages of a list, the last one with the version that the whole is of. Raises as ``request`` does."""
+        query = {**(selector or {}), "limit": str(PAGE)}
         while True:
             page = await self.request("GET", path, query=query)
-            for one in page.get("items") or []:
-                yield one
+            yield page
             if not (more := page["metadata"].get("continue")):
                 return
             query["continue"] = str(more)
+
+    async def items(self, path: str) -> AsyncGenerator[Object, None]:
+        """All objects of a list. Raises as ``request`` does."""
+        async for page in self.pages(path):
+            for one in page.get("items") or []:
+                yield one
 
     async def watch(self, path: str, query: Mapping[str, str], seconds: int) -> AsyncGenerator[Object, None]:
         """The events of one watch until the API server ends it, after ``seconds`` at the latest. Raises as ``request`` does."""

@@ -48,7 +48,7 @@ class Leader(Generic[N]):
         self._clock = clock
         self._events = Events(api, driver_name, clock)
         self._pools = Pools(api, driver_name, self._events, clock)
-        self._volumes: Watched[Volume | None] = Watched(api, PATH, lambda found: volume(found, driver_name), _ignore)
+        self._volumes: Watched[Volume | None] = Watched(api, PATH, lambda found: volume(found, driver_name))
         self._silent: dict[str, float] = {}
         """Nodes that do not answer, and since when."""
         self._told_lost: set[str] = set()
@@ -80,13 +80,16 @@ class Leader(Generic[N]):
         await self._read_health()
         self._tell_claims()
         roster = self._fleet.roster
+        ailing_in: dict[str, list[tuple[str, list[Ailment]]]] = {}
+        for volume_id, found in self._ailing.items():
+            ailing_in.setdefault(volume_id.partition(".")[0], []).append((volume_id, found))
         wanted: dict[str, Shown] = {}
         for member, view in views.pools(roster):
             if not view.id or self._is_settling(member):
                 continue
             # Of two nodes that say they have it, the one that calls go to.
             if view.id not in wanted or roster.at_hand(view.id) is member:
-                ailing = [] if member.problem else self._ailing_in(view.id)
+                ailing = [] if member.problem else ailing_in.get(view.id, [])
                 wanted[view.id] = Shown(member.name, view, ailing)
         await self._pools.bring(wanted, self._keeps)
 
@@ -131,7 +134,7 @@ class Leader(Generic[N]):
     # -- volumes -----------------------------------------------------------------------------------------------------
 
     async def _read_health(self) -> None:
-        """All that the nodes say is unhealthy; as it was, when they cannot say."""
+        """All that the nodes say is unhealthy, in order of id; as it was, when they cannot say."""
         if self._clock() - self._health_read < HEALTH_EVERY:
             return
         self._health_read = self._clock()
@@ -140,7 +143,7 @@ class Leader(Generic[N]):
         try:
             while True:
                 page = await self._fleet.merge.page("health", token, PAGE)
-                found |= {one.id: self._ailments(one.entry) for one in page.entries}
+                found |= {one.id: said for one in page.entries if (said := self._ailments(one.entry))}
                 token = page.next_token
                 if not token:
                     break
@@ -148,9 +151,6 @@ class Leader(Generic[N]):
             log.info("health not read", message=error.message)
             return
         self._ailing = found
-
-    def _ailing_in(self, pool_id: str) -> Sequence[tuple[str, list[Ailment]]]:
-        return [one for one in sorted(self._ailing.items()) if one[1] and one[0].startswith(f"{pool_id}.")]
 
     def _tell_claims(self) -> None:
         """A volume that became unhealthy, or healthy again, is told to its claim."""
@@ -167,8 +167,7 @@ class Leader(Generic[N]):
                 continue
             there.add(one.volume_id)
             if one.pool_id in lost:
-                member = lost[one.pool_id]
-                self._tell(one, one.claim, [Ailment(Status.INACCESSIBLE, "NodeLost", member.lost().message)])
+                self._tell(one, one.claim, [lost[one.pool_id].away()])
             elif (home := self._fleet.roster.at_hand(one.pool_id)) and home.alive:
                 self._tell(one, one.claim, self._ailing.get(one.volume_id, []))
         for gone in self._told_ailing.keys() - there:
@@ -195,7 +194,3 @@ def _cure(one: Volume, found: Sequence[Ailment]) -> str:
             f"{one.pool_id}`; snapshots and data are as they were"
         )
     return f"`holdall volume show {one.volume_id}` and `holdall doctor` on its node say more"
-
-
-def _ignore(_name: str) -> None:
-    """Objects are looked at each round."""

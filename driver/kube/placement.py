@@ -26,7 +26,7 @@ class KubePlacement:
         self._api = api
         self._driver_name = driver_name
         self._state = state
-        self.watched = Watched(api, PATH, _note, _ignore, {"labelSelector": f"{DRIVER}={driver_name}"})
+        self.watched = Watched(api, PATH, _note, selector={"labelSelector": f"{DRIVER}={driver_name}"})
 
     async def open(self) -> None:
         """Every placement there is has been read once."""
@@ -112,7 +112,3 @@ def _note(found: Object) -> Note:
         str(found["metadata"]["resourceVersion"]),
         tuple(str(one) for one in spec.get("tries") or ()),
     )
-
-
-def _ignore(_name: str) -> None:
-    """Notes are asked for, never told of."""

@@ -55,7 +55,7 @@ class Pools:
         self._events = events
         self._clock = clock
         self._written: dict[str, float] = {}
-        self.watched = Watched(api, PATH, _kept, _ignore, {"labelSelector": f"{DRIVER}={driver_name}"})
+        self.watched = Watched(api, PATH, _kept, selector={"labelSelector": f"{DRIVER}={driver_name}"})
 
     async def bring(self, wanted: Mapping[str, Shown], keeps: Callable[[str, str], bool]) -> None:
         """The objects are those ``wanted``, by pool id; of the others, ``keeps(pool id, node)`` says which stay.
@@ -181,7 +181,3 @@ def _kept(found: Object) -> Kept:
     return Kept(
         str(metadata["resourceVersion"]), str(metadata["uid"]), found.get("spec") or {}, found.get("status") or {}
     )
-
-
-def _ignore(_name: str) -> None:
-    """Objects are looked at each round."""

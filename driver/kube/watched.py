@@ -7,12 +7,12 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from ..engine.backoff import Backoff
 from ..model import errors
 from .api import Api, Expired, Object
 
 T = TypeVar("T")
 
-PAGE = 500
 LEAST, MOST = 0.2, 30.0
 """Seconds between two tries while the API does not answer, doubling."""
 WATCH = 300
@@ -24,8 +24,8 @@ log = structlog.get_logger()
 class Watched(Generic[T]):
     """``objects`` by name, as of a moment ago; while the API is away, as they were when it went.
 
-    ``trim`` makes of an object what is kept of it. ``changed`` is called with a name after each change, and with "" after
-    everything was read anew. ``synced`` is set once everything was read for the first time.
+    ``trim`` makes of an object what is kept of it. ``changed``, if given, is called with a name after each change, and with
+    "" after everything was read anew. ``synced`` is set once everything was read for the first time.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Watched(Generic[T]):
         api: Api,
         path: str,
         trim: Callable[[Object], T],
-        changed: Callable[[str], None],
+        changed: Callable[[str], None] | None = None,
         selector: Mapping[str, str] | None = None,
     ) -> None:
         self.objects: dict[str, T] = {}
@@ -41,32 +41,31 @@ class Watched(Generic[T]):
         self._api = api
         self._path = path
         self._trim = trim
-        self._changed = changed
+        self._changed = changed or _nobody
         self._selector = dict(selector or {})
         self._versions: dict[str, int] = {}
         self._at = ""
 
     async def run(self) -> None:
         """Never returns. Failures are logged and tried again."""
-        failures = 0
+        backoff = Backoff(LEAST, MOST)
         while True:
             try:
                 if not self._at:
                     await self._list()
                 await self._watch()
-                failures = 0
+                backoff.succeeded()
             except Expired as error:
                 log.info("watch expired", path=self._path, message=error.message)
                 self._at = ""
                 await asyncio.sleep(random.uniform(0.0, LEAST))
             except errors.DomainError as error:
-                pause = min(MOST, LEAST * 2**failures) * random.uniform(0.5, 1.0)
                 # The first failure of a watch is its server's end as a rule, and the next try tells.
-                if failures:
+                is_first, pause = not backoff.failures, backoff.failed()
+                if not is_first:
                     log.warning(
                         "watch failed", path=self._path, message=error.message, again_in_seconds=round(pause, 1)
                     )
-                failures = min(failures + 1, 10)
                 if isinstance(error, errors.NotFound | errors.FailedPrecondition):
                     self._at = ""
                 await asyncio.sleep(pause)
@@ -91,17 +90,13 @@ class Watched(Generic[T]):
     async def _list(self) -> None:
         objects: dict[str, T] = {}
         versions: dict[str, int] = {}
-        query = {**self._selector, "limit": str(PAGE)}
-        while True:
-            page = await self._api.request("GET", self._path, query=query)
+        at = ""
+        async for page in self._api.pages(self._path, self._selector):
             for item in page.get("items") or []:
                 name = str(item["metadata"]["name"])
                 objects[name], versions[name] = self._trim(item), _version(item)
-            more = page["metadata"].get("continue")
-            if not more:
-                break
-            query["continue"] = str(more)
-        self._at = str(page["metadata"]["resourceVersion"])
+            at = str(page["metadata"]["resourceVersion"])
+        self._at = at
         self.objects, self._versions = objects, versions
         self.synced.set()
         self._changed("")
@@ -130,6 +125,10 @@ class Watched(Generic[T]):
         if _version(found) >= self._versions.get(name, 0) and name in self.objects:
             self.forget(name)
             self._changed(name)
+
+
+def _nobody(_name: str) -> None:
+    """What is kept is looked at when it is wanted."""
 
 
 def _version(found: Object) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import structlog
 
 from csi.holdall.v1 import enrolment_pb2 as pb
 
+from ..engine.backoff import Backoff
 from ..host import failure, files, keys
 from ..model import errors, identity
 from ..model.config import EnrolmentConfig
@@ -55,15 +55,14 @@ class Enrolling:
 
     async def run(self) -> None:
         """Never returns: there is a good certificate whenever the controller gives one. Failures are logged, not raised."""
-        failures = 0
+        backoff = Backoff(LEAST, MOST)
         while True:
             try:
                 await self._serve_until_due()
                 await self._enrol()
-                failures = 0
+                backoff.succeeded()
             except Exception as error:
-                pause = min(MOST, LEAST * 2**failures) * random.uniform(0.5, 1.0)
-                failures = min(failures + 1, 10)
+                pause = backoff.failed()
                 foreseen = isinstance(error, errors.DomainError)
                 message = error.message if isinstance(error, errors.DomainError) else repr(error)
                 exc_info = None if foreseen else error

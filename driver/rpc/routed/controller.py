@@ -10,7 +10,6 @@ from csi.v1 import csi_pb2_grpc as stubs
 from ...fleet.fleet import Fleet
 from ...fleet.nodes import Listed
 from ...model import errors, ids
-from ...model.health import Ailment, Status
 from .. import answer, convert, offered
 from ..controller import page_size
 from ..interceptor import Context
@@ -92,8 +91,7 @@ class Controller(stubs.ControllerServicer):
         parts = ids.split(entry.volume_id)
         home = self._fleet.roster.at_hand(parts[0]) if parts else None
         if home is not None and not home.alive:
-            away = Ailment(Status.INACCESSIBLE, "NodeLost", home.lost().message)
-            entry.health_statuses.extend(answer.health(entry.volume_id, [away]).health_statuses)
+            entry.health_statuses.extend(answer.health(entry.volume_id, [home.away()]).health_statuses)
         return entry
 
     async def ControllerGetVolumeHealth(
