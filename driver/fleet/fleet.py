@@ -81,14 +81,6 @@ class Fleet(Generic[N]):
         await self.memory.close()
         await self._placement.close()
 
-    async def give_up(self, name: str) -> None:
-        """The node ``name`` will not come back: nothing waits for it, and its volumes count as gone.
-
-        FailedPrecondition while it answers.
-        """
-        await self.roster.give_up(name)
-        await self.memory.give_up(name)
-
     # -- by id -------------------------------------------------------------------------------------------------------
 
     async def call(self, object_id: str, send: Send[N, T]) -> T:

@@ -56,9 +56,16 @@ class Forgetting(Generic[N]):
                 await self._releases.release(key, note)
         await self._memory.forget_pool(pool_id)
         if home is not None and self._roster.is_over(home) and not home.is_configured:
-            await self._roster.give_up(home.name)
-            await self._memory.give_up(home.name)
+            await self.give_up(home.name)
         return found
+
+    async def give_up(self, name: str) -> None:
+        """The node ``name`` will not come back: nothing waits for it, and its volumes count as gone.
+
+        FailedPrecondition while it answers.
+        """
+        await self._roster.give_up(name)
+        await self._memory.give_up(name)
 
     async def _check(self, home: Member[N], pool_id: str) -> GivenUp:
         if home.is_seated:

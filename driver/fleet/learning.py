@@ -63,7 +63,7 @@ class Learning:
 
     async def _keep(self, member: Member[N]) -> None:
         while member.alive:
-            before, began = _counts(member), time.monotonic()
+            before = _counts(member)
             try:
                 async with self._turns:
                     began = time.monotonic()

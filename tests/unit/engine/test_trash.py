@@ -45,13 +45,14 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+def config(tmp_path: Path) -> Config:
     (tmp_path / "pool").mkdir()
-    config = Config(
-        node_id="node-a",
-        state_dir=str(tmp_path / "state"),
-        pools=(PoolConfig(name="pool", backend="directory", path=str(tmp_path / "pool")),),
-    )
+    pool = PoolConfig(name="pool", backend="directory", path=str(tmp_path / "pool"))
+    return Config(node_id="node-a", state_dir=str(tmp_path / "state"), pools=(pool,))
+
+
+@pytest.fixture
+async def engine(config: Config) -> AsyncIterator[Engine]:
     engine = Engine(config)
     await engine.start()
     yield engine
@@ -108,14 +109,8 @@ async def test_data_in_place_is_no_orphan_while_it_waits(engine: Engine, gate: G
     gate.open.set()
 
 
-async def test_a_start_moves_only_what_has_no_living_namesake(tmp_path: Path) -> None:
+async def test_a_start_moves_only_what_has_no_living_namesake(config: Config) -> None:
     """After a crash between the tombstone and the move, a retry of the create has it moved first."""
-    (tmp_path / "pool").mkdir()
-    config = Config(
-        node_id="node-a",
-        state_dir=str(tmp_path / "state"),
-        pools=(PoolConfig(name="pool", backend="directory", path=str(tmp_path / "pool")),),
-    )
     first = Engine(config)
     await first.start()
     volume = await first.volumes.create(REQUEST)

@@ -130,9 +130,9 @@ async def test_what_was_given_up_is_gone(tmp_path: Path) -> None:
     async with seated(tmp_path, table) as fleet:
         await heard(fleet, a, b)
         with pytest.raises(errors.FailedPrecondition, match="node a answers"):
-            await fleet.give_up("a")
+            await fleet.forgetting.give_up("a")
         await table.sit("a", None, "node a is not in the cluster any more")
-        await fleet.give_up("a")
+        await fleet.forgetting.give_up("a")
         await table.leave("a")
         assert (await fleet.merge.page("volumes", "", 100)).entries == []
         assert await fleet.call(ON_A, name_of) == "b"
