@@ -1,8 +1,6 @@
 """A pool given up, with real processes: forgotten and remembered over the command line, deletes over CSI."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,16 +9,7 @@ import pytest
 from csi.v1 import csi_pb2 as csi
 
 from .command import Holdall
-from .fleets import Fleet, create, fleet
-
-
-@pytest.fixture
-def two(socket_path: Path) -> Iterator[Fleet]:
-    """Nodes a and b and their controller. No process may leave a traceback."""
-    with fleet(socket_path) as made:
-        yield made
-        for daemon in (made.controller, *made.nodes.values()):
-            assert "Traceback" not in daemon.output()
+from .fleets import Fleet, create
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -14,18 +13,9 @@ from csi.holdall.v1 import holdall_pb2 as holdall
 from csi.v1 import csi_pb2 as csi
 from tests.daemon import Stubs
 
-from .fleets import KEY, Fleet, capability, create, fleet, home
+from .fleets import KEY, Fleet, capability, create, home
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def two(socket_path: Path) -> Iterator[Fleet]:
-    """Nodes a and b and their controller. No process may leave a traceback."""
-    with fleet(socket_path) as made:
-        yield made
-        for daemon in (made.controller, *made.nodes.values()):
-            assert "Traceback" not in daemon.output()
 
 
 def code_of(call: Callable[..., Any], request: Any) -> tuple[grpc.StatusCode, str]:
